@@ -1,0 +1,53 @@
+# `make` sets everything up and runs the default experiment; `make test` sets up what is missing and runs every test.
+
+PYTHON ?= python3
+TORCH := torch==2.13.0
+UV := uv==0.13.8
+CORES ?= all
+# an extra folder of wheels, if pip is told of one by the environment
+FIND_LINKS := $(if $(PIP_FIND_LINKS),--find-links $(PIP_FIND_LINKS))
+SNAKEMAKE := .venv/bin/snakemake --cores $(CORES)
+READY := .venv/.ready
+
+.PHONY: all run report summary test lint lock smoke clean
+
+all: run report summary
+
+run: $(READY)
+	$(SNAKEMAKE)
+
+report: $(READY)
+	.venv/bin/snakemake --cores 1 --report results/report.html --quiet all
+
+summary: $(READY)
+	@.venv/bin/scalebound summary --config results/config.json --report results/report.html
+
+test: $(READY)
+	.venv/bin/pytest
+
+smoke: $(READY)
+	$(SNAKEMAKE) --configfile config/smoke.yaml
+
+lint: $(READY)
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/snakefmt --check Snakefile workflow
+
+# one lock for Linux and macOS and Python 3.11 to 3.13, with hashes and without torch (see envs/requirements.in)
+lock: .venv/bin/uv
+	.venv/bin/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+	  --no-emit-package torch --output-file envs/requirements.txt envs/requirements.in
+
+.venv/bin/uv:
+	$(PYTHON) -c 'import sys; sys.exit(None if (3, 11) <= sys.version_info < (3, 14) else "Python 3.11 to 3.13 is needed, found " + sys.version.split()[0] + "; try make PYTHON=python3.12")'
+	$(PYTHON) -m venv .venv
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check $(UV)
+
+$(READY): envs/requirements.txt pyproject.toml | .venv/bin/uv
+	.venv/bin/uv pip install --quiet --python .venv/bin/python $(FIND_LINKS) $(TORCH)
+	.venv/bin/uv pip install --quiet --python .venv/bin/python --no-deps --require-hashes --requirement envs/requirements.txt
+	.venv/bin/uv pip install --quiet --python .venv/bin/python --no-deps --no-build-isolation --editable .
+	touch $@
+
+clean:
+	rm -rf .venv

@@ -1,0 +1,67 @@
+"""
+Bounds, one file for each checkpoint and quantizer, and one table for each family.
+
+in   resolved.json, code.json, scores.parquet of the checkpoint and of the decoded model
+out  results/{family}/{slug}/quantizers/{quantizer}/bound/bounds.json   every bound with its terms: an estimate
+     results/{family}/bounds.csv                                        one row for each checkpoint and quantizer
+     results/config.json                                                the configuration, defaults filled in
+"""
+
+
+rule bound:
+    input:
+        model="results/{family}/{slug}/resolve/resolved.json",
+        code="results/{family}/{slug}/quantizers/{quantizer}/encode/code.json",
+        scores="results/{family}/{slug}/score/scores.parquet",
+        quantized="results/{family}/{slug}/quantizers/{quantizer}/score/scores.parquet",
+    output:
+        bounds="results/{family}/{slug}/quantizers/{quantizer}/bound/bounds.json",
+        record="results/{family}/{slug}/quantizers/{quantizer}/bound/run.json",
+    log:
+        "results/{family}/{slug}/quantizers/{quantizer}/bound/bound.log",
+    conda:
+        "../../envs/scalebound.yaml"
+    params:
+        settings=PLAN.bound_settings(),
+        code=digest("bound"),
+    shell:
+        "python -m scalebound bound --settings {params.settings:q} --quantizer {wildcards.quantizer:q}"
+        " --model {input.model:q} --code {input.code:q} --scores {input.scores:q} --quantized-scores {input.quantized:q}"
+        " --out {output.bounds:q} --record {output.record:q} 2>&1 | tee {log:q}"
+
+
+rule table:
+    input:
+        bounds=lambda w: PLAN.bounds_of(w.family),
+    output:
+        table=report(
+            "results/{family}/bounds.csv",
+            caption="../report/table.rst",
+            category="{family}",
+            labels={"what": "table of bounds"},
+        ),
+        identity="results/{family}/bounds.identity.json",
+        record="results/{family}/bounds.run.json",
+    log:
+        "results/{family}/bounds.log",
+    conda:
+        "../../envs/scalebound.yaml"
+    params:
+        code=digest("table"),
+    shell:
+        "python -m scalebound table --bounds {input.bounds:q} --out {output.table:q}"
+        " --out-identity {output.identity:q} --record {output.record:q} 2>&1 | tee {log:q}"
+
+
+rule resolved_config:
+    output:
+        config="results/config.json",
+    log:
+        "results/config.log",
+    conda:
+        "../../envs/scalebound.yaml"
+    params:
+        config=PLAN.resolved_config,
+        code=digest("show-config"),
+    shell:
+        "python -m scalebound show-config --config {params.config:q} --out {output.config:q} 2>&1 | tee {log:q}"

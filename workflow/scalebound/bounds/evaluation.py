@@ -1,0 +1,74 @@
+"""All bounds of one quantized checkpoint from its token scores: plug-in estimates, as in the paper.
+
+The means over the whole training stream are replaced by means over a sample of windows, which no confidence bound
+covers here; the results are therefore estimates, not certificates.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from scalebound.bounds import smoothing
+from scalebound.bounds.azuma import azuma_bound
+from scalebound.bounds.complexity import alpha_grid, complexity, s_grid
+from scalebound.bounds.decomposition import decompose
+from scalebound.bounds.freedman import freedman_bound
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What the bounds are computed from.
+
+    nll, entropy: float64 [tokens], of the quantized model, nats. train_loss: mean nll of the unquantized model on the
+    same tokens. tokens: n, predictions that the checkpoint was trained on.
+    """
+
+    nll: np.ndarray
+    entropy: np.ndarray
+    train_loss: float
+    tokens: int
+    vocab_size: int
+
+
+def evaluate(problem, code_length_bits, settings):
+    """Every bound at one code length, as a JSON-able dict; `settings` is a config.Bound.
+
+    (P) uses the closed-form alpha, which the code length alone determines, so its C pays for the grid of s only; (F)
+    and Azuma search the grid of alpha and pay for it.
+    """
+    delta, s_values = settings.failure_probability, s_grid(settings.s_points)
+    alphas = alpha_grid(settings.alpha_points, settings.alpha_min, settings.alpha_max)
+    n = problem.tokens
+    c_paper = complexity(code_length_bits, n, delta, settings.s_points)
+    return {
+        "code_length_bits": code_length_bits,
+        "paper": _paper(problem, c_paper, s_values),
+        "freedman": _direct(problem, complexity(code_length_bits, n, delta, settings.s_points, settings.alpha_points), s_values, alphas),
+        "azuma": _azuma(problem, complexity(code_length_bits, n, delta, settings.alpha_points), alphas),
+    }
+
+
+def _paper(problem, c, s_values):
+    alpha = smoothing.closed_form_alpha(c)
+    best = _freedman_at(problem, alpha, c, s_values)
+    terms = decompose(problem.train_loss, problem.nll.mean(), best.sigma, c, problem.vocab_size)
+    return {"bound": terms.bound, "bound_sqrt": terms.bound_sqrt, "C": c, "alpha": alpha, "s": best.s, "sigma": best.sigma, "terms": terms.as_dict()}
+
+
+def _direct(problem, c, s_values, alphas):
+    results = [(_freedman_at(problem, alpha, c, s_values), alpha) for alpha in alphas]
+    best, alpha = min(results, key=lambda result: result[0].value)
+    return {"bound": best.value, "C": c, "alpha": float(alpha), "s": best.s, "sigma": best.sigma}
+
+
+def _azuma(problem, c, alphas):
+    v = problem.vocab_size
+    values = [azuma_bound(smoothing.smoothed_loss(problem.nll, a, v).mean(), smoothing.worst_case_loss(a, v), c) for a in alphas]
+    best = int(np.argmin(values))
+    return {"bound": float(values[best]), "C": c, "alpha": float(alphas[best])}
+
+
+def _freedman_at(problem, alpha, c, s_values):
+    losses = smoothing.smoothed_loss(problem.nll, alpha, problem.vocab_size)
+    reference = smoothing.reference_loss(problem.entropy, alpha)
+    return freedman_bound(losses, reference, smoothing.worst_case_loss(alpha, problem.vocab_size), c, s_values)

@@ -1,0 +1,75 @@
+"""`scalebound STAGE ...`: one subcommand per rule of the workflow, each in its own module under `commands`."""
+
+import argparse
+import importlib
+import os
+import sys
+
+import scalebound
+from scalebound.errors import InputError
+
+COMMANDS = {
+    "fetch-corpus": "download the pinned wheels of a stream (network)",
+    "documents": "list, order and split the documents of a stream",
+    "tokenizer": "train the byte-level BPE tokenizer of a stream",
+    "tokenize": "turn the training documents into rows of tokens",
+    "train": "train one model of the ladder",
+    "resolve": "fix the identity of a checkpoint: files, digests, architecture",
+    "sample": "draw windows from the rows that a checkpoint saw",
+    "score": "loss and entropy of every token of the windows",
+    "quantize": "map every parameter to integers and scales",
+    "encode": "write the quantized model as one self-contained message",
+    "decode": "rebuild the quantized model from its message",
+    "bound": "generalization bounds of one quantized checkpoint",
+    "table": "collect the bounds of a family",
+    "figures": "draw the figures of a family",
+    "summary": "print the table of a family in the terminal",
+    "show-config": "write the configuration with every default filled in",
+    "digest": "print the code digest of a stage",
+}
+
+
+def main(argv=None):
+    argv = list(sys.argv[1:] if argv is None else argv)
+    parser = _parser()
+    # only the chosen command's module is imported: `bound` must not pay for torch
+    chosen = next((word for word in argv if word in COMMANDS), None)
+    if chosen is None:
+        parser.parse_args(argv)
+        parser.print_help()
+        return 2
+    module = importlib.import_module(f"scalebound.commands.{chosen.replace('-', '_')}")
+    command = argparse.ArgumentParser(prog=f"scalebound {chosen}", description=module.__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    module.add_arguments(command)
+    command.add_argument("--record", metavar="JSON", help="also write time, memory, host and git state of this run here")
+    rest = argv[argv.index(chosen) + 1 :]
+    return _run(chosen, module, command.parse_args(rest), rest)
+
+
+def _run(name, module, arguments, argv):
+    from scalebound.provenance import Recorder
+
+    recorder = Recorder(name, argv)
+    try:
+        module.run(arguments)
+        if arguments.record:
+            recorder.write(arguments.record)
+    except InputError as error:
+        print(f"scalebound {name}: error: {error}", file=sys.stderr)
+        return 1
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    return 0
+
+
+def _parser():
+    lines = "\n".join(f"  {name:14s}{text}" for name, text in COMMANDS.items())
+    parser = argparse.ArgumentParser(
+        prog="scalebound",
+        usage="scalebound [-h] [--version] COMMAND ...",
+        description=f"{scalebound.__doc__}\n\ncommands:\n{lines}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"scalebound {scalebound.__version__}")
+    return parser

@@ -1,0 +1,47 @@
+"""Rebuild the quantized model from its message and its architecture alone."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+from safetensors.numpy import save_file
+
+from scalebound import atomic
+from scalebound.errors import InputError
+from scalebound.provenance import file_sha256, identity, read_json
+from scalebound.quantization import message
+from scalebound.quantization.integers import from_matrix
+
+FILES = ("config.json", "model.safetensors")
+
+
+def add_arguments(parser):
+    parser.add_argument("--message", required=True, help="model.sbq")
+    parser.add_argument("--architecture", required=True, help="architecture.json")
+    parser.add_argument("--out", required=True, help="folder for config.json, model.safetensors and decoded.json")
+
+
+def run(arguments):
+    architecture, folder = read_json(arguments.architecture, "resolve"), Path(arguments.out)
+    weights = rebuild(_read(arguments.message), architecture, arguments.message)
+    made_of = identity("decode", {"message": arguments.message, "architecture": arguments.architecture}, {}, packages=["numpy"])
+    atomic.write_bytes(folder / "config.json", (json.dumps(architecture["config"], indent=2, sort_keys=True) + "\n").encode())
+    with atomic.replacing(folder / "model.safetensors") as temporary:
+        save_file(weights, temporary, metadata={"format": "pt"})
+    files = [{"name": name, "sha256": file_sha256(folder / name), "bytes": (folder / name).stat().st_size} for name in FILES]
+    facts = {key: architecture[key] for key in ("n_params", "vocab_size")}
+    atomic.write_json(folder / "decoded.json", {"identity": made_of, "folder": str(folder), "files": files, **facts})
+    print(f"{len(weights)} parameters rebuilt from {arguments.message}")
+
+
+def rebuild(data, architecture, where):
+    """{parameter name: float32 array in its own shape} of a message."""
+    tensors = message.decode(data, architecture, where)
+    return {p["name"]: np.ascontiguousarray(from_matrix(tensors[p["name"]].dequantize(), p["shape"], p["use"])) for p in architecture["parameters"]}
+
+
+def _read(path):
+    try:
+        return Path(path).read_bytes()
+    except FileNotFoundError:
+        raise InputError(path, "no such file", "Make it with snakemake, or correct the path") from None

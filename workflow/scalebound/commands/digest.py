@@ -1,0 +1,11 @@
+"""Print the code digest of a stage: the same for every comment, docstring and format of its modules."""
+
+from scalebound.code_digest import stage_digest
+
+
+def add_arguments(parser):
+    parser.add_argument("stage", help="a subcommand, such as score")
+
+
+def run(arguments):
+    print(stage_digest(arguments.stage))

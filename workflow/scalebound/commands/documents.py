@@ -1,0 +1,28 @@
+"""List the documents of a stream: deduplicated, in seeded order, split into tokenizer, held-out and training part."""
+
+from pathlib import Path
+
+import pyarrow as pa
+
+from scalebound.commands.arguments import add_settings, read_settings
+from scalebound.config import Stream
+from scalebound.corpus import documents
+from scalebound.provenance import identity
+from scalebound.tables import write_parquet
+
+
+def add_arguments(parser):
+    add_settings(parser, Stream)
+    parser.add_argument("--wheels", required=True, nargs="+", help="the wheels, in the order of the configuration")
+    parser.add_argument("--out", required=True, help="documents.parquet: position, split, wheel, path, bytes, sha256")
+
+
+def run(arguments):
+    settings = read_settings(arguments, Stream)
+    rows, left_out = documents.list_documents([Path(path) for path in arguments.wheels])
+    rows = documents.order_and_split(rows, settings.document_seed, settings.tokenizer_fraction, settings.heldout_fraction)
+    sizes = {name: sum(row["bytes"] for row in rows if row["split"] == name) for name in documents.SPLITS}
+    used = settings.model_dump(include={"document_seed", "tokenizer_fraction", "heldout_fraction"})
+    made_of = identity("documents", {Path(path).name: path for path in arguments.wheels}, used, left_out=left_out, split_bytes=sizes)
+    write_parquet(arguments.out, pa.Table.from_pylist(rows), made_of)
+    print(f"{len(rows)} documents, {sum(sizes.values()) / 1e6:.1f} MB; left out: {left_out}; bytes by split: {sizes}")

@@ -1,0 +1,30 @@
+"""Draw one figure of a family from its table of bounds."""
+
+import pandas as pd
+
+from scalebound.errors import InputError
+from scalebound.figures import bounds_by_size, loss_variation, rates, style, terms
+from scalebound.provenance import identity
+
+FIGURES = {"bounds_by_size": bounds_by_size, "terms": terms, "loss_variation": loss_variation, "rates": rates}
+ALL_QUANTIZERS = ("rates",)
+
+
+def add_arguments(parser):
+    parser.add_argument("--table", required=True, help="bounds.csv")
+    parser.add_argument("--figure", required=True, choices=list(FIGURES))
+    parser.add_argument("--quantizer", required=True, help="the quantizer whose rows are drawn")
+    parser.add_argument("--png", required=True)
+    parser.add_argument("--pdf", required=True)
+
+
+def run(arguments):
+    table = pd.read_csv(arguments.table)
+    if arguments.figure not in ALL_QUANTIZERS:
+        table = table[table["quantizer"] == arguments.quantizer]
+    if table.empty:
+        raise InputError(arguments.table, f"no row of quantizer {arguments.quantizer!r}", "Set paper_quantizer to one of the quantizers")
+    drawn = FIGURES[arguments.figure].draw(table)
+    settings = {"figure": arguments.figure, "quantizer": arguments.quantizer}
+    style.save(drawn, arguments.png, arguments.pdf, identity("figures", {"table": arguments.table}, settings, packages=["matplotlib", "pandas"]))
+    print(f"{arguments.png} and {arguments.pdf}")

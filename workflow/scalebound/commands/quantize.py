@@ -1,0 +1,65 @@
+"""Map every parameter of a checkpoint to integers and scales, by round-to-nearest or GPTQ."""
+
+import numpy as np
+
+from scalebound import atomic, windows
+from scalebound.commands.arguments import add_settings, read_settings
+from scalebound.config import Quantizer, Scoring, parse
+from scalebound.provenance import identity, read_json
+
+
+def add_arguments(parser):
+    add_settings(parser, Quantizer)
+    parser.add_argument("--model", required=True, help="resolved.json")
+    parser.add_argument("--architecture", required=True, help="architecture.json")
+    parser.add_argument("--calibration", required=True, help="windows.parquet of the calibration draw")
+    parser.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda"])
+    parser.add_argument("--threads", type=int, default=1, help="CPU threads")
+    parser.add_argument("--out", required=True, help="codes.safetensors: codes, scales and zeros of every parameter")
+    parser.add_argument("--out-report", required=True, help="quantization.json: method, damping and error of every parameter")
+
+
+def run(arguments):
+    import torch
+
+    from scalebound import models
+    from scalebound.quantization import storage
+    from scalebound.quantization.whole_model import quantize_model
+
+    settings = read_settings(arguments, Quantizer)
+    device = models.choose_device(parse(Scoring, {"device": arguments.device}, "--device").device)
+    torch.set_num_threads(arguments.threads)
+    architecture = read_json(arguments.architecture, "resolve")
+    _, tokens, _ = windows.read(arguments.calibration)
+    model, description = models.load(arguments.model, device, "float32")
+    done = quantize_model(model, architecture["parameters"], settings, tokens[:, :-1], arguments.model)
+    made_of = identity(
+        "quantize",
+        {"model": arguments.model, "architecture": arguments.architecture, "calibration": arguments.calibration},
+        settings.model_dump(),
+        packages=["torch", "transformers"],
+        model_files=description["files"],
+        device=models.device_name(device),
+        dtype="float32",
+        threads=arguments.threads,
+    )
+    storage.write(arguments.out, {name: q.tensor for name, q in done.items()}, made_of)
+    atomic.write_json(arguments.out_report, {"identity": made_of, "parameters": [_line(name, q) for name, q in done.items()]})
+    escalated = sorted(name for name, q in done.items() if q.escalated)
+    if escalated:
+        print(f"notice: damping was raised above {settings.damping} for {len(escalated)} layers, {escalated[0]} among them")
+    print(f"{len(done)} parameters at {settings.bits} bits by {settings.method} on {device.type}")
+
+
+def _line(name, quantized):
+    tensor = quantized.tensor
+    return {
+        "name": name,
+        "method": quantized.method,
+        "bits": tensor.bits,
+        "group": tensor.group,
+        "entries": int(np.prod(tensor.codes.shape)),
+        "damping": quantized.damping,
+        "damping_escalated": quantized.escalated,
+        "squared_error": quantized.squared_error,
+    }

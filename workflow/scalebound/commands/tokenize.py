@@ -1,0 +1,49 @@
+"""Turn the training documents of a stream into rows of tokens, as many as the configured training runs need."""
+
+from pathlib import Path
+
+from tokenizers import Tokenizer
+
+from scalebound import atomic
+from scalebound.commands.arguments import add_settings, read_settings
+from scalebound.config import Stream
+from scalebound.corpus import documents, rows, tokenizer
+from scalebound.errors import InputError
+from scalebound.provenance import identity
+from scalebound.tables import read_parquet
+
+
+def add_arguments(parser):
+    add_settings(parser, Stream)
+    parser.add_argument("--documents", required=True, help="documents.parquet")
+    parser.add_argument("--wheels", required=True, help="folder of the wheels")
+    parser.add_argument("--tokenizer", required=True, help="tokenizer.json")
+    parser.add_argument("--rows", required=True, type=int, help="rows to write")
+    parser.add_argument("--out", required=True, help="tokens.bin: uint16, little endian, row after row")
+    parser.add_argument("--out-stream", required=True, help="stream.json: rows, row length, vocabulary, sha256, identity")
+
+
+def run(arguments):
+    settings = read_settings(arguments, Stream)
+    training = [row for row in read_parquet(arguments.documents, "documents").to_pylist() if row["split"] == "train"]
+    texts = documents.read_texts(training, Path(arguments.wheels))
+    ids = tokenizer.encode_documents(Tokenizer.from_file(arguments.tokenizer), texts)
+    with atomic.replacing(arguments.out) as temporary:
+        found, used = rows.fill_rows(ids, arguments.rows, settings.row_tokens, temporary)
+        pinned = settings.sha256.get(str(arguments.rows))
+        if pinned not in (None, found):
+            raise InputError(
+                arguments.out, f"sha256 {found}, pinned {pinned} for {arguments.rows} rows", "Correct `sha256` of the stream if the change is meant"
+            )
+    if pinned is None:
+        print(f"notice: the stream is not pinned; add to `sha256` of the stream:  '{arguments.rows}': {found}")
+    made_of = identity(
+        "tokenize",
+        {"documents": arguments.documents, "tokenizer": arguments.tokenizer},
+        {"rows": arguments.rows, "row_tokens": settings.row_tokens, "pinned": pinned is not None},
+        packages=["tokenizers"],
+    )
+    stream = {"rows": arguments.rows, "row_tokens": settings.row_tokens, "vocab_size": settings.tokenizer.vocab_size}
+    stream |= {"sha256": found, "documents": used, "bytes": sum(row["bytes"] for row in training[:used])}
+    atomic.write_json(arguments.out_stream, {"identity": made_of, **stream})
+    print(f"{arguments.rows} rows of {settings.row_tokens} tokens from {used} documents, sha256 {found}")

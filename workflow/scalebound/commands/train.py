@@ -1,0 +1,57 @@
+"""Train one GPT-NeoX model on the first rows of a stream, keeping checkpoints and the loss of every step."""
+
+import dataclasses
+import shutil
+import tempfile
+from pathlib import Path
+
+import pyarrow as pa
+
+from scalebound.commands.arguments import add_settings, read_settings
+from scalebound.config import TrainingRun
+from scalebound.corpus.rows import Rows
+from scalebound.provenance import identity, read_json
+from scalebound.tables import write_parquet
+
+PACKAGES = ["torch", "transformers"]
+
+
+def add_arguments(parser):
+    add_settings(parser, TrainingRun)
+    parser.add_argument("--name", required=True, help="name of the run")
+    parser.add_argument("--tokens", required=True, help="tokens.bin")
+    parser.add_argument("--stream", required=True, help="stream.json")
+    parser.add_argument("--out", required=True, help="folder of the kept checkpoints: step<k>/config.json, step<k>/model.safetensors")
+    parser.add_argument("--out-loss", required=True, help="loss.parquet: step, tokens_seen, loss (nats, before the step), learning_rate")
+
+
+def run(arguments):
+    import torch
+
+    from scalebound import training
+
+    settings, stream = read_settings(arguments, TrainingRun), read_json(arguments.stream, "tokenize")
+    # one thread: a sum's order, and with it every bit of the result, does not depend on the machine's load
+    torch.set_num_threads(1)
+    torch.use_deterministic_algorithms(True)
+    rows = Rows(arguments.tokens, stream["rows"], stream["row_tokens"], stream["vocab_size"])
+    made_of = identity(
+        "train", {"tokens": arguments.tokens, "stream": arguments.stream}, settings.model_dump(), packages=PACKAGES, device="cpu", dtype="float32", threads=1
+    )
+    out = Path(arguments.out)
+    history = training.train(settings, rows, lambda step, model: _save(model, out / f"step{step}"), arguments.name)
+    columns = {field.name: [getattr(step, field.name) for step in history] for field in dataclasses.fields(training.Step)}
+    write_parquet(arguments.out_loss, pa.table(columns), made_of)
+    print(f"{arguments.name}: {sum(1 for _ in out.glob('step*'))} checkpoints, last losses {[round(x, 3) for x in columns['loss'][-3:]]}")
+
+
+def _save(model, folder):
+    """config.json and model.safetensors in `folder`, which appears whole or not at all."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as temporary:
+        staged = Path(temporary) / folder.name
+        model.save_pretrained(staged)
+        (staged / "generation_config.json").unlink(missing_ok=True)
+        if folder.exists():
+            shutil.rmtree(folder)
+        staged.replace(folder)

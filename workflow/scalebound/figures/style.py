@@ -1,0 +1,67 @@
+"""One look for all figures: readable in grey and by the colour-blind, and the same bytes for the same data."""
+
+import json
+from contextlib import contextmanager
+
+import matplotlib as mpl
+
+mpl.use("Agg")
+
+import matplotlib.pyplot as plt
+
+from scalebound import atomic
+from scalebound.counts import short_count
+from scalebound.provenance import KEY
+
+# Okabe and Ito's palette, in an order whose luminance falls as well
+ORANGE, SKY, GREEN, VERMILION, BLUE, BLACK = "#E69F00", "#56B4E9", "#009E73", "#D55E00", "#0072B2", "#000000"
+WIDTH = 4.8  # inches: between one and two columns of a paper
+
+_RC = {
+    "font.size": 9,
+    "axes.labelsize": 9,
+    "axes.titlesize": 9,
+    "legend.fontsize": 8,
+    "xtick.labelsize": 8,
+    "ytick.labelsize": 8,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.color": "#DDDDDD",
+    "grid.linewidth": 0.6,
+    "axes.axisbelow": True,
+    "lines.linewidth": 1.5,
+    "lines.markersize": 5,
+    "legend.frameon": False,
+    "figure.constrained_layout.use": True,
+    "savefig.dpi": 220,
+    "pdf.fonttype": 42,
+    "svg.hashsalt": KEY,
+}
+
+
+@contextmanager
+def figure(height=3.2, **options):
+    """(figure, axes) in the house style, closed afterwards."""
+    with plt.rc_context(_RC):
+        drawn, axes = plt.subplots(figsize=(WIDTH, height), **options)
+        yield drawn, axes
+        plt.close(drawn)
+
+
+def save(drawn, png, pdf, identity):
+    """Write both formats with the identity in their metadata, and nothing that varies from run to run."""
+    text = json.dumps(identity, sort_keys=True)
+    with atomic.replacing(png) as temporary:
+        drawn.savefig(temporary, format="png", metadata={"Software": None, KEY: text})
+    with atomic.replacing(pdf) as temporary:
+        drawn.savefig(temporary, format="pdf", metadata={"CreationDate": None, "Producer": None, "Creator": KEY, "Keywords": text})
+
+
+def parameter_axis(axes, counts):
+    """Logarithmic axis of parameters with one readable tick for each model."""
+    axes.set_xscale("log")
+    axes.set_xticks(sorted(counts), [short_count(n) for n in sorted(counts)])
+    axes.xaxis.set_minor_locator(mpl.ticker.NullLocator())
+    axes.set_xlim(min(counts) / 1.3, max(counts) * 1.3)
+    axes.set_xlabel("Parameters $N$")

@@ -1,0 +1,106 @@
+"""What an artifact is made of (its identity, inside it) and how one run made it (its record, beside it).
+
+The identity holds only what determines the content: digests of inputs and code, settings, package versions, device and
+dtype. What differs from run to run (time, memory, host, git state) goes into the record, never into a hashed file.
+"""
+
+import datetime
+import hashlib
+import importlib.metadata
+import json
+import platform
+import resource
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import scalebound
+from scalebound import atomic
+from scalebound.code_digest import ROOT, stage_digest
+from scalebound.errors import InputError
+
+KEY = "scalebound"
+
+
+def file_sha256(path):
+    try:
+        with open(path, "rb") as handle:
+            return hashlib.file_digest(handle, "sha256").hexdigest()
+    except FileNotFoundError:
+        raise InputError(path, "no such file", "Make it with snakemake, or correct the path") from None
+
+
+def identity(stage, inputs, settings, packages=(), **facts):
+    """The identity of what `stage` makes from `inputs` ({name: path}) under `settings` (a JSON-able dict).
+
+    `packages` are the distributions whose version can change the content; `facts` are further determining facts.
+    """
+    return {
+        "stage": stage,
+        "code": stage_digest(stage),
+        "scalebound": scalebound.__version__,
+        "inputs": {name: {"path": str(path), "sha256": file_sha256(path)} for name, path in sorted(inputs.items())},
+        "settings": settings,
+        "packages": {name: importlib.metadata.version(name) for name in sorted(packages)},
+        "python": platform.python_version(),
+        **facts,
+    }
+
+
+def read_json(path, stage=None):
+    """A JSON artifact with its identity; `stage`, if given, must be the one that made it."""
+    try:
+        value = json.loads(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(path, "no such file", "Make it with snakemake, or correct the path") from None
+    except (ValueError, UnicodeDecodeError) as error:
+        raise InputError(path, f"not a JSON file ({error})", "Delete it and let snakemake make it again") from None
+    if not isinstance(value, dict) or not isinstance(value.get("identity"), dict):
+        raise InputError(path, "no identity in it", "Delete it and let snakemake make it again")
+    if stage is not None and value["identity"].get("stage") != stage:
+        raise InputError(path, f"made by stage {value['identity'].get('stage')!r}, wanted {stage!r}", "Give the right file")
+    return value
+
+
+class Recorder:
+    """Measures one command and writes its record (wall time, peak memory, host, date, git state)."""
+
+    def __init__(self, stage, argv):
+        self.stage, self.argv = stage, list(argv)
+        self.started, self.clock = datetime.datetime.now(datetime.UTC), time.monotonic()
+
+    def write(self, path):
+        usage = resource.getrusage(resource.RUSAGE_SELF)
+        atomic.write_json(
+            path,
+            {
+                "stage": self.stage,
+                "arguments": self.argv,
+                "started": self.started.isoformat(timespec="seconds"),
+                "wall_s": round(time.monotonic() - self.clock, 3),
+                "cpu_s": round(usage.ru_utime + usage.ru_stime, 3),
+                "peak_rss_bytes": usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024),
+                "peak_cuda_bytes": _peak_cuda_bytes(),
+                "host": socket.gethostname(),
+                "platform": platform.platform(),
+                "git": git_state(),
+            },
+        )
+
+
+def git_state(folder=ROOT):
+    """Commit and cleanliness of the checkout that holds the package; null with the reason outside a checkout."""
+    top = subprocess.run(["git", "-C", str(folder), "rev-parse", "HEAD"], capture_output=True, text=True)
+    if top.returncode:
+        return {"commit": None, "clean": None, "reason": top.stderr.strip() or "git failed without a message"}
+    status = subprocess.run(["git", "-C", str(folder), "status", "--porcelain"], capture_output=True, text=True, check=True)
+    return {"commit": top.stdout.strip(), "clean": not status.stdout.strip()}
+
+
+def _peak_cuda_bytes():
+    torch = sys.modules.get("torch")
+    if torch is None or not torch.cuda.is_available():
+        return None
+    return max(torch.cuda.max_memory_allocated(device) for device in range(torch.cuda.device_count()))

@@ -1,0 +1,45 @@
+"""Uniform asymmetric grids: one scale and one zero point per row and group of columns, fitted before any rounding."""
+
+import torch
+
+SMALLEST_SCALE = 6e-8  # smallest positive float16
+SHRINKS = [1 - k / 50 for k in range(40)]
+ERROR_NORM = 2.4  # of the clipping search, as in the GPTQ reference code
+
+
+def fit(weights, bits, group):
+    """(scales, zeros), both float32 [rows, groups], for `weights` [rows, columns].
+
+    The range of each group is shrunk to where the rounding error is least. Scales are rounded to float16 here, before
+    any weight is, so that what is stored is what was used; zeros are integers in [0, 2**bits).
+    """
+    parts = [_fit_group(part, bits) for part in weights.float().split(group, dim=1)]
+    return torch.stack([s for s, _ in parts], 1), torch.stack([z for _, z in parts], 1)
+
+
+def round_to(weights, scales, zeros, bits):
+    """Codes (same shape as weights, as floats) of the grid points nearest to `weights`."""
+    return (torch.round(weights / scales) + zeros).clamp(0, 2**bits - 1)
+
+
+def expand(parameters, group, columns):
+    """[rows, groups] to [rows, columns]."""
+    return parameters.repeat_interleave(group, dim=1)[:, :columns]
+
+
+def _fit_group(weights, bits):
+    low, high = weights.amin(1).clamp(max=0), weights.amax(1).clamp(min=0)
+    best = torch.full_like(low, torch.inf)
+    scales, zeros = torch.ones_like(low), torch.zeros_like(low)
+    for shrink in SHRINKS:
+        s, z = _grid(low * shrink, high * shrink, bits)
+        error = ((round_to(weights, s[:, None], z[:, None], bits) - z[:, None]) * s[:, None] - weights).abs().pow(ERROR_NORM).sum(1)
+        better = error < best
+        best, scales, zeros = torch.where(better, error, best), torch.where(better, s, scales), torch.where(better, z, zeros)
+    return scales, zeros
+
+
+def _grid(low, high, bits):
+    levels = 2**bits - 1
+    scales = ((high - low) / levels).half().float().clamp(min=SMALLEST_SCALE).half().float()
+    return scales, torch.round(-low / scales).clamp(0, levels)

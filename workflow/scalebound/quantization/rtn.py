@@ -1,0 +1,22 @@
+"""Round-to-nearest: every weight to its nearest grid point."""
+
+from scalebound.quantization import grid
+from scalebound.quantization.integers import IntegerTensor, group_width
+
+
+def quantize(weights, bits, group):
+    """IntegerTensor of `weights` (torch, [rows, columns]); `group` columns share a scale, 0 for one scale per row."""
+    columns = weights.shape[1]
+    width = group_width(columns, group)
+    scales, zeros = grid.fit(weights, bits, width)
+    codes = grid.round_to(weights.float(), grid.expand(scales, width, columns), grid.expand(zeros, width, columns), bits)
+    return to_integers(codes, scales, zeros, bits, width)
+
+
+def to_integers(codes, scales, zeros, bits, width):
+    """Torch grids and codes as an IntegerTensor in numpy."""
+    import torch
+
+    as_bytes = (x.to("cpu", torch.uint8).numpy() for x in (codes, zeros))
+    integer_codes, integer_zeros = as_bytes
+    return IntegerTensor(integer_codes, scales.to("cpu", torch.float16).numpy(), integer_zeros, bits, width)

@@ -1,0 +1,33 @@
+"""`codes.safetensors`: the integers of every parameter, open to inspection before they are packed (numpy only)."""
+
+import json
+
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from scalebound import atomic
+from scalebound.errors import InputError
+from scalebound.provenance import KEY
+from scalebound.quantization.integers import IntegerTensor
+
+
+def write(path, tensors, identity):
+    """Store {name: IntegerTensor}; bits and group of each go into the metadata, with the identity."""
+    arrays = {f"{name}.{part}": getattr(t, part) for name, t in tensors.items() for part in ("codes", "scales", "zeros")}
+    grids = {name: [t.bits, t.group] for name, t in tensors.items()}
+    metadata = {KEY: json.dumps(identity, sort_keys=True), "grids": json.dumps(grids, sort_keys=True)}
+    with atomic.replacing(path) as temporary:
+        save_file(arrays, temporary, metadata=metadata)
+
+
+def read(path):
+    """{name: IntegerTensor}. Raises InputError when the file is unreadable or incomplete."""
+    try:
+        with safe_open(path, framework="numpy") as file:
+            grids = json.loads(file.metadata()["grids"])
+            return {
+                name: IntegerTensor(*(file.get_tensor(f"{name}.{part}") for part in ("codes", "scales", "zeros")), bits, group)
+                for name, (bits, group) in grids.items()
+            }
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise InputError(path, f"not a file of `scalebound quantize` ({error})", "Delete it and let snakemake make it again") from None

@@ -1,0 +1,27 @@
+"""Windows of the training stream, drawn uniformly with replacement."""
+
+import hashlib
+
+import numpy as np
+
+from scalebound.errors import InputError
+
+
+def draw_rows(rows_seen, windows, seed):
+    """Ids int64 [windows], uniform over [0, rows_seen) with replacement; the seed is all that they depend on."""
+    if rows_seen < 1:
+        raise InputError("tokens_seen", f"{rows_seen} rows", "A checkpoint must have seen at least one row of its stream")
+    return np.random.Generator(np.random.PCG64(seed)).integers(0, rows_seen, size=windows, dtype=np.int64)
+
+
+def rows_seen(tokens_seen, row_tokens):
+    """Rows behind `tokens_seen` predictions. Raises InputError when they are no whole number of rows."""
+    rows, rest = divmod(tokens_seen, row_tokens - 1)
+    if rest:
+        raise InputError("tokens_seen", f"{tokens_seen}, no multiple of {row_tokens - 1} predictions a row", "Correct the table of checkpoints")
+    return rows
+
+
+def token_digest(tokens):
+    """Hex sha256 of a block of windows as little-endian uint32, whatever type holds it."""
+    return hashlib.sha256(np.ascontiguousarray(tokens, dtype="<u4").tobytes()).hexdigest()

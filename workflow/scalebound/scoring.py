@@ -1,0 +1,119 @@
+"""Token loss and model entropy of every target of a set of windows.
+
+Statistics are computed in fp32 over chunks of tokens: the logits of a whole batch never exist in fp32 at once.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import psutil
+import torch
+from torch.nn.functional import log_softmax
+
+from scalebound.errors import InputError
+from scalebound.progress import progress
+
+CPU_TOKENS_PER_BATCH = 8192
+CUDA_TOKENS_PER_BATCH = 65536
+LOGIT_BYTES = {"cpu": 16 * 2**20, "cuda": 512 * 2**20}
+
+
+@dataclass(frozen=True)
+class Scores:
+    """`nll` and `entropy` in nats, float32 [windows, row_tokens - 1]; position k predicts token k + 1 of the window."""
+
+    nll: np.ndarray
+    entropy: np.ndarray
+
+
+@torch.inference_mode()
+def score(model, tokens, windows_per_batch=None, description="score"):
+    """Score integer `tokens` [windows, row_tokens]: inputs are all but the last token, targets all but the first.
+
+    Raises:
+        InputError: ids outside the vocabulary, windows longer than the model allows, a loss that is not finite.
+    """
+    device = model.device
+    _check_windows(model, tokens)
+    size = windows_per_batch or batch_windows(model, tokens.shape[1] - 1)
+    head = _separable_head(model, torch.as_tensor(tokens[:1, :-1], dtype=torch.long, device=device))
+    parts, start = [], 0
+    with progress(tokens[:, 1:].size, "tokens", f"{description} on {device.type}") as bar:
+        while start < len(tokens):
+            try:
+                batch = torch.as_tensor(tokens[start : start + size], dtype=torch.long, device=device)
+                parts.append(_score_batch(model, head, batch, start))
+            except torch.cuda.OutOfMemoryError:
+                if size == 1:
+                    raise InputError("scoring", "one window does not fit into the device's memory", "Use a larger device or bfloat16") from None
+                torch.cuda.empty_cache()
+                size = (size + 1) // 2
+                continue
+            start += len(batch)
+            bar.update(batch[:, 1:].numel())
+    return Scores(*(np.concatenate([part[k] for part in parts]) for k in (0, 1)))
+
+
+def token_statistics(logits, targets):
+    """(nll, entropy) in nats, fp32 [tokens], of logits [tokens, V] in any dtype and targets [tokens]."""
+    logp = log_softmax(logits.float(), dim=-1)
+    entropy = -(logp.exp() * logp.clamp(min=torch.finfo(logp.dtype).min)).sum(-1)
+    return -logp.gather(-1, targets[:, None]).squeeze(-1), entropy
+
+
+def batch_windows(model, length):
+    """Windows a batch: as many as fill a fixed number of tokens, fewer where the device's memory is small.
+
+    Total memory decides, not what happens to be free, so that one machine always takes the same batch.
+    """
+    device, config = model.device, model.config.get_text_config()
+    width = max(config.hidden_size, getattr(config, "intermediate_size", None) or 4 * config.hidden_size)
+    heads = getattr(config, "num_attention_heads", 1)
+    window_bytes = length * (16 * width + heads * length) * model.dtype.itemsize
+    if device.type == "cuda":
+        tokens, memory = CUDA_TOKENS_PER_BATCH, torch.cuda.get_device_properties(device).total_memory
+    else:
+        tokens, memory = CPU_TOKENS_PER_BATCH, psutil.virtual_memory().total
+    return max(1, min(tokens // length, int(0.1 * memory / window_bytes)))
+
+
+def _score_batch(model, head, batch, first_window):
+    inputs, targets = batch[:, :-1], batch[:, 1:]
+    if head is not None:
+        states = model.base_model(input_ids=inputs).last_hidden_state
+        nll, entropy = _chunked(states.flatten(0, 1), targets.flatten(), head, model)
+    else:
+        # logits that are more than head(states), such as soft-capped ones: one window at a time
+        rows = [_chunked(model(input_ids=i[None]).logits[0], t, lambda x: x, model) for i, t in zip(inputs, targets)]
+        nll, entropy = (torch.cat([row[k] for row in rows]) for k in (0, 1))
+    bad = ~(torch.isfinite(nll) & torch.isfinite(entropy))
+    if bad.any():
+        window, position = divmod(int(bad.nonzero()[0]), targets.shape[1])
+        where = f"window {first_window + window}, position {position}"
+        raise InputError("model", f"loss or entropy is not finite at {where}", "Check the weights; score in float32 or bfloat16")
+    return tuple(x.reshape(targets.shape).cpu().numpy() for x in (nll, entropy))
+
+
+def _chunked(states, targets, head, model):
+    chunk = max(1, LOGIT_BYTES[model.device.type] // (4 * model.get_output_embeddings().weight.shape[0]))
+    parts = [token_statistics(head(s), t) for s, t in zip(states.split(chunk), targets.split(chunk))]
+    return tuple(torch.cat([part[k] for part in parts]) for k in (0, 1))
+
+
+def _separable_head(model, inputs):
+    """The output head, when logits are exactly head(last hidden state) on a probe; None otherwise."""
+    head = model.get_output_embeddings()
+    states = model.base_model(input_ids=inputs).last_hidden_state
+    if states.shape[-1] != head.weight.shape[1]:
+        return None
+    return head if torch.allclose(head(states), model(input_ids=inputs).logits, rtol=1e-5, atol=1e-5) else None
+
+
+def _check_windows(model, tokens):
+    vocabulary = model.get_output_embeddings().weight.shape[0]
+    low, high = int(tokens.min()), int(tokens.max())
+    if low < 0 or high >= vocabulary:
+        raise InputError("windows", f"token ids {low} to {high}, the model's vocabulary has {vocabulary}", "Sample with the checkpoint's own stream")
+    longest = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+    if longest is not None and tokens.shape[1] - 1 > longest:
+        raise InputError("windows", f"{tokens.shape[1] - 1} inputs, the model takes {longest}", "Sample from a stream with shorter rows")

@@ -1,0 +1,101 @@
+"""Training of a small GPT-NeoX language model: one pass over the first rows of a stream.
+
+AdamW with linear warm-up and cosine decay, gradient clipping by norm, one window per row. On one thread the same
+settings give the same weights bit for bit on one machine.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from transformers import GPTNeoXConfig, GPTNeoXForCausalLM
+
+from scalebound.errors import InputError
+from scalebound.progress import progress
+
+
+def build_model(run, row_tokens, vocab_size):
+    """A GPT-NeoX model with untied embeddings, as Pythia's, initialised from `run.seed`."""
+    config = GPTNeoXConfig(
+        vocab_size=vocab_size,
+        hidden_size=run.hidden_size,
+        num_hidden_layers=run.layers,
+        num_attention_heads=run.heads,
+        intermediate_size=4 * run.hidden_size,
+        max_position_embeddings=row_tokens - 1,
+        rope_parameters={"rope_type": "default", "rope_theta": 10000.0, "partial_rotary_factor": run.rotary_fraction},
+        hidden_act="gelu",
+        use_parallel_residual=True,
+        initializer_range=run.initializer_range,
+        tie_word_embeddings=False,
+        bos_token_id=0,
+        eos_token_id=0,
+        use_cache=False,
+    )
+    torch.manual_seed(run.seed)
+    return GPTNeoXForCausalLM(config)
+
+
+def learning_rate(run, step):
+    """Rate of optimizer step `step` (from 0): linear warm-up, then cosine to `final_learning_rate_fraction`."""
+    if step < run.warmup_steps:
+        return run.learning_rate * (step + 1) / run.warmup_steps
+    done = (step - run.warmup_steps) / max(1, run.steps - run.warmup_steps)
+    floor = run.final_learning_rate_fraction
+    return run.learning_rate * (floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * done)))
+
+
+@dataclass(frozen=True)
+class Step:
+    """One optimizer step: its number (from 1), predictions seen after it, and the batch's mean loss before it (nats)."""
+
+    step: int
+    tokens_seen: int
+    loss: float
+    learning_rate: float
+
+
+def train(run, rows, keep, name="model"):
+    """Train on rows [0, steps * batch_rows); call `keep(step, model)` at every kept step; return the list of `Step`.
+
+    Raises:
+        InputError: the stream is too short, or the loss is no longer finite.
+    """
+    needed = run.steps * run.batch_rows
+    if needed > len(rows):
+        raise InputError(f"training.{name}", f"needs {needed} rows, the stream has {len(rows)}", "Lower steps or batch_rows")
+    model = build_model(run, rows.read([0]).shape[1], rows.vocab_size).train()
+    optimizer = torch.optim.AdamW(_decay_groups(model, run.weight_decay), lr=run.learning_rate, betas=(0.9, run.beta2))
+    kept, history, predictions = set(run.kept_steps()), [], rows.read([0]).shape[1] - 1
+    with progress(needed * predictions, "tokens", f"train {name} on cpu") as bar:
+        for step in range(run.steps):
+            tokens = torch.from_numpy(rows.read(range(step * run.batch_rows, (step + 1) * run.batch_rows)).astype("int64"))
+            rate = learning_rate(run, step)
+            loss = _update(model, optimizer, tokens, rate, run.clip_norm)
+            if not math.isfinite(loss):
+                raise InputError(f"training.{name}", f"loss {loss} at step {step + 1}", "Lower learning_rate or raise warmup_steps")
+            history.append(Step(step + 1, (step + 1) * run.batch_rows * predictions, loss, rate))
+            if step + 1 in kept:
+                keep(step + 1, model)
+            bar.set_postfix_str(f"loss {loss:.3f}", refresh=False)
+            bar.update(run.batch_rows * predictions)
+    return history
+
+
+def _update(model, optimizer, tokens, rate, clip_norm):
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+    logits = model(input_ids=tokens[:, :-1]).logits
+    loss = torch.nn.functional.cross_entropy(logits.flatten(0, 1), tokens[:, 1:].flatten())
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    torch.nn.utils.clip_grad_norm_(model.parameters(), clip_norm)
+    optimizer.step()
+    return loss.item()
+
+
+def _decay_groups(model, weight_decay):
+    """Weight decay for matrices only, as usual: norms and biases are left alone."""
+    matrices = [p for p in model.parameters() if p.ndim > 1]
+    vectors = [p for p in model.parameters() if p.ndim <= 1]
+    return [{"params": matrices, "weight_decay": weight_decay}, {"params": vectors, "weight_decay": 0.0}]

@@ -1,0 +1,31 @@
+"""`windows.parquet`: drawn windows with their row ids, written through `datasets`."""
+
+import numpy as np
+
+from scalebound.errors import InputError
+from scalebound.sampling import token_digest
+from scalebound.tables import identity_of, read_parquet, write_parquet
+
+
+def write(path, row_ids, tokens, identity):
+    """Columns `window` (place in the draw), `row` (id in the stream), `tokens` (inputs and last target)."""
+    from datasets import Dataset, Features, List, Value
+
+    features = Features({"window": Value("int32"), "row": Value("int64"), "tokens": List(Value("int32"), length=tokens.shape[1])})
+    columns = {"window": np.arange(len(row_ids), dtype=np.int32), "row": row_ids, "tokens": tokens.astype(np.int32)}
+    table = Dataset.from_dict(columns, features=features).data.table
+    write_parquet(path, table, {**identity, "tokens_sha256": token_digest(tokens)})
+
+
+def read(path):
+    """(row ids int64 [m], tokens int32 [m, row_tokens], identity).
+
+    Raises:
+        InputError: unreadable file, or tokens that are not those the identity names.
+    """
+    table = read_parquet(path, "sample")
+    identity = identity_of(table, path)
+    tokens = np.stack(table["tokens"].to_numpy(zero_copy_only=False)).astype(np.int32)
+    if token_digest(tokens) != identity.get("tokens_sha256"):
+        raise InputError(path, "its tokens are not those of its identity", "The file was altered: delete it and run snakemake again")
+    return table["row"].to_numpy(), tokens, identity
