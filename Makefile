@@ -20,7 +20,7 @@ report: $(READY)
 	.venv/bin/snakemake --cores 1 --report results/report.html --quiet all
 
 summary: $(READY)
-	@.venv/bin/scalebound summary --config results/config.json --report results/report.html
+	@.venv/bin/scalebound summary --report results/report.html
 
 test: $(READY)
 	.venv/bin/pytest

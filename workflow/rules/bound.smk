@@ -4,7 +4,7 @@ Bounds, one file for each checkpoint and quantizer, and one table for each famil
 in   resolved.json, code.json, scores.parquet of the checkpoint and of the decoded model
 out  results/{family}/{slug}/quantizers/{quantizer}/bound/bounds.json   every bound with its terms: an estimate
      results/{family}/bounds.csv                                        one row for each checkpoint and quantizer
-     results/config.json                                                the configuration, defaults filled in
+     results/{family}/config.json                                       configuration and rows, defaults filled in
 """
 
 
@@ -55,13 +55,15 @@ rule table:
 
 rule resolved_config:
     output:
-        config="results/config.json",
+        config="results/{family}/config.json",
+        record="results/{family}/config.run.json",
     log:
-        "results/config.log",
+        "results/{family}/config.log",
     conda:
         "../../envs/scalebound.yaml"
     params:
-        config=PLAN.resolved_config,
-        code=digest("show-config"),
+        config=lambda w: PLAN.resolved_config(w.family),
+        code=digest("resolved-config"),
     shell:
-        "python -m scalebound show-config --config {params.config:q} --out {output.config:q} 2>&1 | tee {log:q}"
+        "python -m scalebound resolved-config --config {params.config:q} --out {output.config:q}"
+        " --record {output.record:q} 2>&1 | tee {log:q}"

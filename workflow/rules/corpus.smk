@@ -19,6 +19,7 @@ for stream in PLAN.config.streams:
             f"fetch_corpus_{stream}".replace("-", "_").replace(".", "_")
         output:
             wheels=PLAN.wheel_files(stream),
+            listing=f"results/streams/{stream}/wheels/fetched.json",
             record=f"results/streams/{stream}/wheels/run.json",
         log:
             f"results/streams/{stream}/wheels/fetch-corpus.log",

@@ -18,6 +18,7 @@ for run in PLAN.config.training:
             stream=PLAN.run_rows(run) + "/stream.json",
         output:
             checkpoints=PLAN.checkpoint_files(run),
+            listing=f"results/training/{run}/checkpoints.json",
             loss=f"results/training/{run}/loss.parquet",
             record=f"results/training/{run}/run.json",
         log:

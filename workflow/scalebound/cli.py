@@ -23,8 +23,10 @@ COMMANDS = {
     "bound": "generalization bounds of one quantized checkpoint",
     "table": "collect the bounds of a family",
     "figures": "draw the figures of a family",
+    "audit": "check every artifact, recorded input and number under results/",
     "summary": "print the table of a family in the terminal",
-    "show-config": "write the configuration with every default filled in",
+    "resolved-config": "write the configuration of a family with every default filled in",
+    "schema": "write the JSON schemas of the configuration",
     "digest": "print the code digest of a stage",
 }
 
@@ -33,17 +35,15 @@ def main(argv=None):
     argv = list(sys.argv[1:] if argv is None else argv)
     parser = _parser()
     # only the chosen command's module is imported: `bound` must not pay for torch
-    chosen = next((word for word in argv if word in COMMANDS), None)
+    chosen = argv[0] if argv and argv[0] in COMMANDS else None
     if chosen is None:
-        parser.parse_args(argv)
-        parser.print_help()
-        return 2
+        parser.parse_args([word for word in argv if word.startswith("-")])
+        parser.error(f"unknown command {argv[0]!r}; see scalebound --help" if argv else "no command; see scalebound --help")
     module = importlib.import_module(f"scalebound.commands.{chosen.replace('-', '_')}")
     command = argparse.ArgumentParser(prog=f"scalebound {chosen}", description=module.__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     module.add_arguments(command)
     command.add_argument("--record", metavar="JSON", help="also write time, memory, host and git state of this run here")
-    rest = argv[argv.index(chosen) + 1 :]
-    return _run(chosen, module, command.parse_args(rest), rest)
+    return _run(chosen, module, command.parse_args(argv[1:]), argv[1:])
 
 
 def _run(name, module, arguments, argv):
@@ -51,9 +51,9 @@ def _run(name, module, arguments, argv):
 
     recorder = Recorder(name, argv)
     try:
-        module.run(arguments)
+        outputs = module.run(arguments)
         if arguments.record:
-            recorder.write(arguments.record)
+            recorder.write(arguments.record, outputs)
     except InputError as error:
         print(f"scalebound {name}: error: {error}", file=sys.stderr)
         return 1

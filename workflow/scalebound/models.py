@@ -24,12 +24,6 @@ def device_name(device):
     return torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
 
 
-def describe_files(folder, names):
-    """[{name, bytes, sha256}] of files in `folder`."""
-    paths = [Path(folder) / name for name in names]
-    return [{"name": path.name, "sha256": file_sha256(path), "bytes": path.stat().st_size} for path in paths]
-
-
 def verify_files(description, path):
     """Raise InputError unless every file that a model description lists lies in its folder, unaltered."""
     for file in description["files"]:

@@ -7,8 +7,9 @@ from functools import cached_property
 
 from scalebound import checkpoints
 from scalebound.code_digest import stage_digest
-from scalebound.config import parse_config
+from scalebound.config import parse, parse_config
 from scalebound.errors import InputError
+from scalebound.provenance import read_json
 
 DRAWS = ("score", "calibration")
 FIGURES = ("bounds_by_size", "terms", "loss_variation", "rates")
@@ -18,18 +19,31 @@ FIGURE_FORMATS = ("png", "pdf")
 class Plan:
     """The configuration and the selected rows of the table of checkpoints, with the questions that rules ask."""
 
-    def __init__(self, config):
-        self.config = parse_config(config)
-        rows = checkpoints.select(checkpoints.read_table(self.config.checkpoints), self.config.families, self.config.checkpoints)
-        checkpoints.check_against(rows, self.config, self.config.checkpoints)
+    def __init__(self, config, rows):
+        rows = checkpoints.select(rows, config.families, config.checkpoints)
+        checkpoints.check_against(rows, config, config.checkpoints)
+        self.config = config
         self.checkpoints = {(row.family, row.slug): row for row in rows}
+
+    @classmethod
+    def from_configuration(cls, value):
+        """The plan of a configuration (a dict), with the table of checkpoints that it names."""
+        config = parse_config(value)
+        return cls(config, checkpoints.read_table(config.checkpoints))
+
+    @classmethod
+    def from_results(cls, path):
+        """The plan of a family that has been run, from results/<family>/config.json alone."""
+        saved = read_json(path, "resolved-config")
+        rows = [parse(checkpoints.Checkpoint, row, path) for row in saved.get("checkpoints", [])]
+        return cls(parse_config(saved.get("config"), path), rows)
 
     # -- what to make ------------------------------------------------------------------------------------------------
 
     def targets(self):
-        wanted = ["results/config.json"]
+        wanted = []
         for family in self.config.families:
-            wanted += [f"results/{family}/bounds.csv", *self.figures_of(family)]
+            wanted += [f"results/{family}/config.json", f"results/{family}/bounds.csv", *self.figures_of(family)]
         return wanted
 
     def figures_of(self, family):
@@ -90,9 +104,11 @@ class Plan:
     def row_settings(self, family, slug):
         return _json(self.row(family, slug))
 
-    @property
-    def resolved_config(self):
-        return self.config.model_dump_json()
+    def resolved_config(self, family):
+        """Everything that the results of one family follow from: its configuration and its rows of the table."""
+        config = self.config.model_copy(update={"families": [family]}).model_dump()
+        rows = [row.model_dump() for (f, _), row in self.checkpoints.items() if f == family]
+        return json.dumps({"config": config, "checkpoints": rows}, sort_keys=True)
 
     # -- resources ---------------------------------------------------------------------------------------------------
 

@@ -49,6 +49,12 @@ def identity(stage, inputs, settings, packages=(), **facts):
     }
 
 
+def describe_files(folder, names):
+    """[{name, bytes, sha256}] of files in `folder`: how a JSON artifact vouches for files that carry no identity."""
+    paths = [Path(folder) / name for name in names]
+    return [{"name": str(name), "sha256": file_sha256(path), "bytes": path.stat().st_size} for name, path in zip(names, paths)]
+
+
 def read_json(path, stage=None):
     """A JSON artifact with its identity; `stage`, if given, must be the one that made it."""
     try:
@@ -65,29 +71,35 @@ def read_json(path, stage=None):
 
 
 class Recorder:
-    """Measures one command and writes its record (wall time, peak memory, host, date, git state)."""
+    """Measures one command and writes its record: digests of its outputs, wall time, peak memory, host, date, git state."""
 
     def __init__(self, stage, argv):
         self.stage, self.argv = stage, list(argv)
         self.started, self.clock = datetime.datetime.now(datetime.UTC), time.monotonic()
 
-    def write(self, path):
+    def write(self, path, outputs):
+        """Write the record of a finished command to `path`; `outputs` are the files that it made."""
         usage = resource.getrusage(resource.RUSAGE_SELF)
-        atomic.write_json(
-            path,
-            {
-                "stage": self.stage,
-                "arguments": self.argv,
-                "started": self.started.isoformat(timespec="seconds"),
-                "wall_s": round(time.monotonic() - self.clock, 3),
-                "cpu_s": round(usage.ru_utime + usage.ru_stime, 3),
-                "peak_rss_bytes": usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024),
-                "peak_cuda_bytes": _peak_cuda_bytes(),
-                "host": socket.gethostname(),
-                "platform": platform.platform(),
-                "git": git_state(),
-            },
-        )
+        record = {
+            "stage": self.stage,
+            "arguments": self.argv,
+            "outputs": {str(output): file_sha256(output) for output in outputs},
+            "started": self.started.isoformat(timespec="seconds"),
+            "wall_s": round(time.monotonic() - self.clock, 3),
+            "cpu_s": round(usage.ru_utime + usage.ru_stime, 3),
+            "peak_rss_bytes": usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024),
+            "peak_cuda_bytes": _peak_cuda_bytes(),
+            "host": socket.gethostname(),
+            "platform": platform.platform(),
+            "git": git_state(),
+        }
+        atomic.write_json(path, {**record, "record_sha256": record_digest(record)})
+
+
+def record_digest(record):
+    """Hex sha256 of a run record without its own digest, so that an edit of the record shows."""
+    rest = {key: value for key, value in record.items() if key != "record_sha256"}
+    return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
 
 
 def git_state(folder=ROOT):

@@ -5,7 +5,7 @@ import numpy as np
 from scalebound import atomic
 from scalebound.bounds.evaluation import Problem, evaluate
 from scalebound.commands.arguments import add_settings, read_settings
-from scalebound.config import Bound
+from scalebound.config import Bound, parse
 from scalebound.errors import InputError
 from scalebound.provenance import identity, read_json
 from scalebound.tables import identity_of, read_parquet
@@ -23,11 +23,25 @@ def add_arguments(parser):
 
 def run(arguments):
     settings = read_settings(arguments, Bound)
-    model, code = read_json(arguments.model, "resolve"), read_json(arguments.code, "encode")
-    plain, quantized = read_parquet(arguments.scores, "score"), read_parquet(arguments.quantized_scores, "score")
-    _check_same_windows(identity_of(plain, arguments.scores), identity_of(quantized, arguments.quantized_scores), arguments.quantized_scores)
     inputs = {"model": arguments.model, "code": arguments.code, "scores": arguments.scores, "quantized_scores": arguments.quantized_scores}
+    result = evaluate_files(inputs, arguments.quantizer, settings.model_dump())
     made_of = identity("bound", inputs, {**settings.model_dump(), "quantizer": arguments.quantizer}, packages=["numpy"])
+    atomic.write_json(arguments.out, {"identity": made_of, **result})
+    shown, slug = result["nominal"]["paper"]["bound"], result["checkpoint"]["slug"]
+    print(f"estimate for {slug} {arguments.quantizer}: loss {result['train_loss']:.3f}, paper's bound {shown:.3f} nats")
+    return [arguments.out]
+
+
+def evaluate_files(inputs, quantizer, settings):
+    """The content of bounds.json, without its identity, from the files {model, code, scores, quantized_scores}.
+
+    Raises:
+        InputError: unreadable files, or scores of different windows.
+    """
+    settings = parse(Bound, settings, "settings")
+    model, code = read_json(inputs["model"], "resolve"), read_json(inputs["code"], "encode")
+    plain, quantized = (read_parquet(inputs[name], "score") for name in ("scores", "quantized_scores"))
+    _check_same_windows(identity_of(plain, inputs["scores"]), identity_of(quantized, inputs["quantized_scores"]), inputs["quantized_scores"])
     checkpoint = model["checkpoint"]
     problem = Problem(
         nll=_column(quantized, "nll"),
@@ -36,12 +50,11 @@ def run(arguments):
         tokens=checkpoint["tokens_seen"],
         vocab_size=model["vocab_size"],
     )
-    result = {
-        "identity": made_of,
+    return {
         "kind": "estimate",
         "why_estimate": "means over the training stream are replaced by means over a sample of windows",
         "checkpoint": checkpoint,
-        "quantizer": arguments.quantizer,
+        "quantizer": quantizer,
         "n_params": model["n_params"],
         "n_tokens": checkpoint["tokens_seen"],
         "vocab_size": model["vocab_size"],
@@ -54,10 +67,6 @@ def run(arguments):
         "nominal": evaluate(problem, code["nominal_bits"], settings),
         "coded": evaluate(problem, code["code_length_bits"], settings),
     }
-    atomic.write_json(arguments.out, result)
-    print(
-        f"estimate for {checkpoint['slug']} {arguments.quantizer}: loss {result['train_loss']:.3f}, paper's bound {result['nominal']['paper']['bound']:.3f} nats"
-    )
 
 
 def _column(table, name):

@@ -8,7 +8,7 @@ from safetensors.numpy import save_file
 
 from scalebound import atomic
 from scalebound.errors import InputError
-from scalebound.provenance import file_sha256, identity, read_json
+from scalebound.provenance import describe_files, identity, read_json
 from scalebound.quantization import message
 from scalebound.quantization.integers import from_matrix
 
@@ -28,10 +28,11 @@ def run(arguments):
     atomic.write_bytes(folder / "config.json", (json.dumps(architecture["config"], indent=2, sort_keys=True) + "\n").encode())
     with atomic.replacing(folder / "model.safetensors") as temporary:
         save_file(weights, temporary, metadata={"format": "pt"})
-    files = [{"name": name, "sha256": file_sha256(folder / name), "bytes": (folder / name).stat().st_size} for name in FILES]
+    files = describe_files(folder, FILES)
     facts = {key: architecture[key] for key in ("n_params", "vocab_size")}
     atomic.write_json(folder / "decoded.json", {"identity": made_of, "folder": str(folder), "files": files, **facts})
     print(f"{len(weights)} parameters rebuilt from {arguments.message}")
+    return [folder / name for name in (*FILES, "decoded.json")]
 
 
 def rebuild(data, architecture, where):

@@ -9,3 +9,4 @@ def add_arguments(parser):
 
 def run(arguments):
     print(stage_digest(arguments.stage))
+    return []

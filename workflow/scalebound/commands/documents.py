@@ -26,3 +26,4 @@ def run(arguments):
     made_of = identity("documents", {Path(path).name: path for path in arguments.wheels}, used, left_out=left_out, split_bytes=sizes)
     write_parquet(arguments.out, pa.Table.from_pylist(rows), made_of)
     print(f"{len(rows)} documents, {sum(sizes.values()) / 1e6:.1f} MB; left out: {left_out}; bytes by split: {sizes}")
+    return [arguments.out]

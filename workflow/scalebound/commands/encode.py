@@ -1,12 +1,14 @@
 """Write the quantized model as one message, model.sbq, and report its length."""
 
+from pathlib import Path
+
 import numpy as np
 
 from scalebound import atomic
 from scalebound.commands.arguments import add_settings, read_settings
 from scalebound.config import Quantizer
 from scalebound.errors import InputError
-from scalebound.provenance import file_sha256, identity, read_json
+from scalebound.provenance import describe_files, identity, read_json
 from scalebound.quantization import message, storage
 
 
@@ -28,7 +30,7 @@ def run(arguments):
     n_params, coded = architecture["n_params"], message.code_length_bits(len(data))
     report = {
         "identity": made_of,
-        "message_sha256": file_sha256(arguments.out),
+        "files": describe_files(Path(arguments.out).parent, [Path(arguments.out).name]),
         "bytes": len(data),
         "code_length_bits": coded,
         "coded_bits_per_param": coded / n_params,
@@ -40,6 +42,7 @@ def run(arguments):
     }
     atomic.write_json(arguments.out_report, report)
     print(f"{len(data)} bytes: {coded / n_params:.3f} bits per parameter, nominal {settings.bits}")
+    return [arguments.out, arguments.out_report]
 
 
 def _check_round_trip(tensors, decoded):

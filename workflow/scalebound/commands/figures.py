@@ -19,12 +19,17 @@ def add_arguments(parser):
 
 
 def run(arguments):
-    table = pd.read_csv(arguments.table)
-    if arguments.figure not in ALL_QUANTIZERS:
-        table = table[table["quantizer"] == arguments.quantizer]
-    if table.empty:
-        raise InputError(arguments.table, f"no row of quantizer {arguments.quantizer!r}", "Set paper_quantizer to one of the quantizers")
-    drawn = FIGURES[arguments.figure].draw(table)
+    drawn = draw(pd.read_csv(arguments.table), arguments.figure, arguments.quantizer, arguments.table)
     settings = {"figure": arguments.figure, "quantizer": arguments.quantizer}
     style.save(drawn, arguments.png, arguments.pdf, identity("figures", {"table": arguments.table}, settings, packages=["matplotlib", "pandas"]))
     print(f"{arguments.png} and {arguments.pdf}")
+    return [arguments.png, arguments.pdf]
+
+
+def draw(table, figure, quantizer, where):
+    """The matplotlib figure named `figure` from a table of bounds; `where` names the table in errors."""
+    if figure not in ALL_QUANTIZERS:
+        table = table[table["quantizer"] == quantizer]
+    if table.empty:
+        raise InputError(where, f"no row of quantizer {quantizer!r}", "Set paper_quantizer to one of the quantizers")
+    return FIGURES[figure].draw(table)

@@ -49,6 +49,7 @@ def run(arguments):
     if escalated:
         print(f"notice: damping was raised above {settings.damping} for {len(escalated)} layers, {escalated[0]} among them")
     print(f"{len(done)} parameters at {settings.bits} bits by {settings.method} on {device.type}")
+    return [arguments.out, arguments.out_report]
 
 
 def _line(name, quantized):

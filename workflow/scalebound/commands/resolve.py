@@ -5,7 +5,7 @@ from pathlib import Path
 from scalebound import atomic
 from scalebound.checkpoints import Checkpoint
 from scalebound.commands.arguments import add_settings, read_settings
-from scalebound.provenance import identity
+from scalebound.provenance import describe_files, identity
 
 FILES = ("config.json", "model.safetensors")
 
@@ -29,6 +29,7 @@ def run(arguments):
     facts = {key: architecture[key] for key in ("n_params", "vocab_size")}
     atomic.write_json(
         arguments.out,
-        {"identity": made_of, "folder": str(folder), "files": models.describe_files(folder, FILES), **facts, "checkpoint": checkpoint.model_dump()},
+        {"identity": made_of, "folder": str(folder), "files": describe_files(folder, FILES), **facts, "checkpoint": checkpoint.model_dump()},
     )
     print(f"{checkpoint.family}/{checkpoint.slug}: {facts['n_params']:,} parameters, {checkpoint.tokens_seen / facts['n_params']:.2f} tokens per parameter")
+    return [arguments.out, arguments.out_architecture]

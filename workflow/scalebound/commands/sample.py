@@ -27,3 +27,4 @@ def run(arguments):
     made_of = identity("sample", {"tokens": arguments.tokens, "stream": arguments.stream}, used, packages=["datasets", "numpy"])
     windows.write(arguments.out, ids, rows.read(ids), {**made_of, "vocab_size": stream["vocab_size"]})
     print(f"{settings.windows} windows of {stream['row_tokens']} tokens from rows [0, {seen}), seed {settings.seed}")
+    return [arguments.out]

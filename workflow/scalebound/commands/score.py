@@ -53,6 +53,7 @@ def run(arguments):
     write_parquet(arguments.out, _table(scores), made_of)
     mean = scores.nll.mean(dtype=np.float64)
     print(f"{scores.nll.size} tokens on {device.type} at {scores.nll.size / seconds:.0f} tokens/s: mean loss {mean:.4f} nats")
+    return [arguments.out]
 
 
 def _table(scores):

@@ -1,6 +1,5 @@
 """Print the table of a family: one line a checkpoint, with the paper's bound, Azuma's, and the best quantizer."""
 
-import json
 from pathlib import Path
 
 import pandas as pd
@@ -8,32 +7,33 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from scalebound.config import parse_config
 from scalebound.counts import short_count
 from scalebound.errors import InputError
+from scalebound.provenance import read_json
 
 
 def add_arguments(parser):
-    parser.add_argument("--config", required=True, help="results/config.json of the run")
+    parser.add_argument("--results", default="results", help="folder of the results")
     parser.add_argument("--report", help="where the HTML report is")
 
 
 def run(arguments):
-    config = _read_config(arguments.config)
-    results, console = Path(arguments.config).parent, Console()
-    for family in config.families:
-        table = results / family / "bounds.csv"
-        console.print(build(_read_table(table), config.paper_quantizer, table))
-        console.print(f"figures  {results / family / 'figures'}/", highlight=False, soft_wrap=True)
+    console = Console()
+    for saved in _saved_configurations(Path(arguments.results)):
+        table = saved.parent / "bounds.csv"
+        quantizer = read_json(saved, "resolved-config")["config"]["paper_quantizer"]
+        console.print(build(_read_table(table), quantizer, table))
+        console.print(f"figures  {saved.parent / 'figures'}/", highlight=False, soft_wrap=True)
     if arguments.report:
         console.print(f"report   {arguments.report}", highlight=False, soft_wrap=True)
+    return []
 
 
-def _read_config(path):
-    try:
-        return parse_config(json.loads(Path(path).read_text(encoding="utf-8")), path)
-    except (FileNotFoundError, ValueError) as error:
-        raise InputError(path, str(error), "Run snakemake first") from None
+def _saved_configurations(results):
+    found = sorted(results.glob("*/config.json"))
+    if not found:
+        raise InputError(results, "no family with a config.json", "Run snakemake first")
+    return found
 
 
 def _read_table(path):
@@ -47,15 +47,16 @@ def build(bounds, quantizer, path):
     """A rich table of a family's bounds."""
     if quantizer not in set(bounds["quantizer"]):
         raise InputError(path, f"no row of quantizer {quantizer!r}", "Name one of the configured quantizers")
-    table = Table(title=f"{path}: estimates in nats per token", title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, caption_justify="left")
-    headings = ("checkpoint", "parameters", "tokens", "training\nloss", "paper's\nbound", "Azuma\nbound", "best quantizer", "coded\nbits", "its (F)\nbound")
+    look = {"box": box.SIMPLE_HEAD, "padding": (0, 1, 0, 0), "title_style": "bold", "title_justify": "left", "caption_justify": "left"}
+    table = Table(title=f"{path}: estimates in nats per token", **look)
+    headings = ("checkpoint", "params", "tokens", "training\nloss", "paper's\nbound", "Azuma\nbound", "best\nquantizer", "coded\nbits", "bound\n(F)")
     for name in headings:
-        table.add_column(name, justify="left" if name in ("checkpoint", "best quantizer") else "right", no_wrap=True)
+        table.add_column(name, justify="left" if name in ("checkpoint", "best\nquantizer") else "right", no_wrap=True)
     for slug, rows in bounds.groupby("checkpoint", sort=False):
         shown = rows[rows["quantizer"] == quantizer].iloc[0]
         best = rows.loc[rows["freedman_bound_coded"].idxmin()]
         counts = [short_count(shown[name]) for name in ("n_params", "n_tokens")]
         bounds_shown = [f"{shown[name]:.3f}" for name in ("train_loss", "paper_bound", "azuma_bound")]
         table.add_row(slug, *counts, *bounds_shown, best["quantizer"], f"{best['coded_bits_per_param']:.2f}", f"{best['freedman_bound_coded']:.3f}")
-    table.caption = f"paper's and Azuma's bound: {quantizer} at its nominal bits; best: least (F) at the length of model.sbq"
+    table.caption = f"paper's and Azuma's bound: {quantizer} at nominal bits; best: least (F) at coded bits"
     return table

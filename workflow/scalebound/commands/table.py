@@ -1,9 +1,11 @@
 """Collect the bounds of a family into one table, bounds.csv."""
 
+from pathlib import Path
+
 import pandas as pd
 
 from scalebound import atomic
-from scalebound.provenance import file_sha256, identity, read_json
+from scalebound.provenance import describe_files, identity, read_json
 
 
 def add_arguments(parser):
@@ -13,13 +15,20 @@ def add_arguments(parser):
 
 
 def run(arguments):
-    rows = [row(read_json(path, "bound")) for path in arguments.bounds]
-    table = pd.DataFrame(rows).sort_values(["n_params", "n_tokens", "checkpoint", "quantizer"], kind="stable")
+    text = table_text([read_json(path, "bound") for path in arguments.bounds])
     made_of = identity("table", {path: path for path in arguments.bounds}, {}, packages=["pandas"])
-    with atomic.replacing(arguments.out) as temporary:
-        table.to_csv(temporary, index=False, float_format="%.10g", lineterminator="\n")
-    atomic.write_json(arguments.out_identity, {"identity": made_of, "sha256": file_sha256(arguments.out)})
-    print(f"{len(table)} rows in {arguments.out}")
+    atomic.write_bytes(arguments.out, text.encode())
+    out = Path(arguments.out)
+    atomic.write_json(arguments.out_identity, {"identity": made_of, "files": describe_files(out.parent, [out.name])})
+    print(f"{len(arguments.bounds)} rows in {arguments.out}")
+    return [arguments.out, arguments.out_identity]
+
+
+def table_text(bounds):
+    """bounds.csv as text: one row for each of the given bounds.json contents, ordered by size, tokens and name."""
+    table = pd.DataFrame([row(content) for content in bounds])
+    table = table.sort_values(["n_params", "n_tokens", "checkpoint", "quantizer"], kind="stable")
+    return table.to_csv(index=False, float_format="%.10g", lineterminator="\n")
 
 
 def row(bounds):

@@ -9,7 +9,7 @@ from scalebound.commands.arguments import add_settings, read_settings
 from scalebound.config import Stream
 from scalebound.corpus import documents, rows, tokenizer
 from scalebound.errors import InputError
-from scalebound.provenance import identity
+from scalebound.provenance import describe_files, identity
 from scalebound.tables import read_parquet
 
 
@@ -44,6 +44,8 @@ def run(arguments):
         packages=["tokenizers"],
     )
     stream = {"rows": arguments.rows, "row_tokens": settings.row_tokens, "vocab_size": settings.tokenizer.vocab_size}
-    stream |= {"sha256": found, "documents": used, "bytes": sum(row["bytes"] for row in training[:used])}
+    out = Path(arguments.out)
+    stream |= {"files": describe_files(out.parent, [out.name]), "documents": used, "bytes": sum(row["bytes"] for row in training[:used])}
     atomic.write_json(arguments.out_stream, {"identity": made_of, **stream})
     print(f"{arguments.rows} rows of {settings.row_tokens} tokens from {used} documents, sha256 {found}")
+    return [arguments.out, arguments.out_stream]

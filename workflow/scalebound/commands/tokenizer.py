@@ -8,7 +8,7 @@ from scalebound.commands.arguments import add_settings, read_settings
 from scalebound.config import Stream
 from scalebound.corpus import documents, tokenizer
 from scalebound.errors import InputError
-from scalebound.provenance import identity
+from scalebound.provenance import describe_files, identity
 from scalebound.tables import read_parquet
 
 
@@ -30,5 +30,8 @@ def run(arguments):
         raise InputError(arguments.out, f"sha256 {found}, the configuration pins {settings.sha256}", "Correct `tokenizer.sha256` if the change is meant")
     atomic.write_bytes(arguments.out, text.encode())
     made_of = identity("tokenizer", {"documents": arguments.documents}, settings.model_dump(), packages=["tokenizers"])
-    atomic.write_json(arguments.out_identity, {"identity": made_of, "sha256": found, "vocab_size": settings.vocab_size})
+    out = Path(arguments.out)
+    facts = {"files": describe_files(out.parent, [out.name]), "vocab_size": settings.vocab_size}
+    atomic.write_json(arguments.out_identity, {"identity": made_of, **facts})
     print(f"tokenizer with {settings.vocab_size} entries, sha256 {found}")
+    return [arguments.out, arguments.out_identity]

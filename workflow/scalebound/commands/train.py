@@ -1,19 +1,22 @@
 """Train one GPT-NeoX model on the first rows of a stream, keeping checkpoints and the loss of every step."""
 
 import dataclasses
+import os
 import shutil
 import tempfile
 from pathlib import Path
 
 import pyarrow as pa
 
+from scalebound import atomic
 from scalebound.commands.arguments import add_settings, read_settings
 from scalebound.config import TrainingRun
 from scalebound.corpus.rows import Rows
-from scalebound.provenance import identity, read_json
+from scalebound.provenance import describe_files, identity, read_json
 from scalebound.tables import write_parquet
 
 PACKAGES = ["torch", "transformers"]
+FILES = ("config.json", "model.safetensors")
 
 
 def add_arguments(parser):
@@ -21,7 +24,7 @@ def add_arguments(parser):
     parser.add_argument("--name", required=True, help="name of the run")
     parser.add_argument("--tokens", required=True, help="tokens.bin")
     parser.add_argument("--stream", required=True, help="stream.json")
-    parser.add_argument("--out", required=True, help="folder of the kept checkpoints: step<k>/config.json, step<k>/model.safetensors")
+    parser.add_argument("--out", required=True, help="folder of the kept checkpoints: step<k>/config.json, step<k>/model.safetensors, checkpoints.json")
     parser.add_argument("--out-loss", required=True, help="loss.parquet: step, tokens_seen, loss (nats, before the step), learning_rate")
 
 
@@ -42,7 +45,10 @@ def run(arguments):
     history = training.train(settings, rows, lambda step, model: _save(model, out / f"step{step}"), arguments.name)
     columns = {field.name: [getattr(step, field.name) for step in history] for field in dataclasses.fields(training.Step)}
     write_parquet(arguments.out_loss, pa.table(columns), made_of)
-    print(f"{arguments.name}: {sum(1 for _ in out.glob('step*'))} checkpoints, last losses {[round(x, 3) for x in columns['loss'][-3:]]}")
+    names = [os.path.join(f"step{step}", name) for step in settings.kept_steps() for name in FILES]
+    atomic.write_json(out / "checkpoints.json", {"identity": made_of, "files": describe_files(out, names)})
+    print(f"{arguments.name}: {len(settings.kept_steps())} checkpoints, last losses {[round(x, 3) for x in columns['loss'][-3:]]}")
+    return [arguments.out_loss, out / "checkpoints.json", *(out / name for name in names)]
 
 
 def _save(model, folder):

@@ -41,4 +41,4 @@ def encode_documents(tokenizer, texts, batch=64):
 
 def _encode(tokenizer, texts):
     for encoding in tokenizer.encode_batch(texts, add_special_tokens=False):
-        yield encoding.ids + [END_OF_DOCUMENT_ID]
+        yield [*encoding.ids, END_OF_DOCUMENT_ID]

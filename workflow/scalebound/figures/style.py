@@ -1,5 +1,6 @@
 """One look for all figures: readable in grey and by the colour-blind, and the same bytes for the same data."""
 
+import importlib.metadata
 import json
 from contextlib import contextmanager
 
@@ -56,6 +57,11 @@ def save(drawn, png, pdf, identity):
         drawn.savefig(temporary, format="png", metadata={"Software": None, KEY: text})
     with atomic.replacing(pdf) as temporary:
         drawn.savefig(temporary, format="pdf", metadata={"CreationDate": None, "Producer": None, "Creator": KEY, "Keywords": text})
+
+
+def package_version(name):
+    """Installed version of a distribution that the look of a figure depends on."""
+    return importlib.metadata.version(name)
 
 
 def parameter_axis(axes, counts):

@@ -1,0 +1,129 @@
+"""The smoke preset, run for real: what it leaves behind, and that its numbers follow from its artifacts."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+REQUIRED_COLUMNS = ["checkpoint", "n_params", "n_tokens", "quantizer", "bits", "nominal_bits_per_param", "coded_bits_per_param", "train_loss", "quantized_loss", "C", "sigma", "alpha", "paper_bound", "freedman_bound", "azuma_bound", "vocab_size"]
+
+
+@pytest.fixture(scope="module")
+def table(finished):
+    return pd.read_csv(finished.path("results/smoke/bounds.csv"))
+
+
+def test_table_has_a_row_for_each_checkpoint_and_quantizer(table):
+    assert set(REQUIRED_COLUMNS) <= set(table.columns)
+    assert set(zip(table["checkpoint"], table["quantizer"])) == {(c, q) for c in ("smoke-6k", "smoke-13k") for q in ("rtn-4", "gptq-4")}
+    assert table["kind"].eq("estimate").all()
+    assert np.isfinite(table.select_dtypes("number")).all(axis=None)
+
+
+def test_losses_of_the_table_are_the_means_of_the_scores(finished, table):
+    for row in table.itertuples():
+        folder = finished.path("results/smoke", row.checkpoint)
+        plain = pq.read_table(folder / "score/scores.parquet")["nll"].to_numpy().astype(float)
+        quantized = pq.read_table(folder / "quantizers" / row.quantizer / "score/scores.parquet")["nll"].to_numpy().astype(float)
+        assert row.train_loss == pytest.approx(plain.mean(), abs=1e-9)
+        assert row.quantized_loss == pytest.approx(quantized.mean(), abs=1e-9)
+
+
+def test_paper_bound_of_the_table_follows_from_the_formula(finished, table):
+    """Recomputed here from the scores by brute force over the grid of s, with the formulas written out again."""
+    for row in table.itertuples():
+        scores = pq.read_table(finished.path("results/smoke", row.checkpoint, "quantizers", row.quantizer, "score/scores.parquet"))
+        nll, entropy = (scores[name].to_numpy().astype(float) for name in ("nll", "entropy"))
+        c = (4 * row.n_params * np.log(2) + np.log(1000 / 0.01)) / row.n_tokens
+        a, v = c / (1 + c), row.vocab_size
+        x, y, d = -np.log((1 - a) * np.exp(-nll) + a / v), entropy - np.log(1 - a), np.log(v / a)
+        sigmas = []
+        for s in np.arange(1, 1001) / 1001:
+            t = s * (y - x) / d
+            sigmas.append(d * np.sqrt(c) * (1 - s) / s + d / np.sqrt(c) * np.mean(t - np.log(1 + t)) / s)
+        bound = row.quantized_loss + c * np.log(v) + min(sigmas) * np.sqrt(c) + (1 + c) * np.log(1 + c) - c * np.log(c)
+        assert row.paper_bound == pytest.approx(bound, abs=1e-8)
+        assert pytest.approx(c, rel=1e-9) == row.C
+
+
+def test_code_length_is_that_of_the_file(finished, table):
+    for row in table.itertuples():
+        bits = 8 * finished.path("results/smoke", row.checkpoint, "quantizers", row.quantizer, "encode/model.sbq").stat().st_size
+        expected = (bits + 2 * np.ceil(np.log2(bits + 1)) + 1) / row.n_params
+        assert row.coded_bits_per_param == pytest.approx(expected, rel=1e-9)
+
+
+def test_training_keeps_powers_of_two_regular_points_and_every_loss(finished):
+    folder = finished.path("results/training/smoke-6k")
+    kept = sorted(int(p.name[4:]) for p in folder.glob("step*"))
+    assert kept == [1, 2, 4, 8, 16, 25, 32, 50, 60]
+    losses = pq.read_table(folder / "loss.parquet")
+    assert losses["step"].to_pylist() == list(range(1, 61))
+    assert losses["tokens_seen"].to_pylist()[-1] == 60 * 8 * 64
+
+
+def test_windows_lie_in_what_the_checkpoint_saw(finished):
+    windows = pq.read_table(finished.path("results/smoke/smoke-6k/sample/score/windows.parquet"))
+    rows, tokens = windows["row"].to_numpy(), np.stack(windows["tokens"].to_numpy(zero_copy_only=False))
+    stream = np.fromfile(finished.path("results/streams/smoke-sources/rows480/tokens.bin"), dtype="<u2").reshape(-1, 65)
+    assert rows.min() >= 0
+    assert rows.max() < 480
+    assert np.array_equal(tokens, stream[rows])
+
+
+def test_a_longer_stream_starts_with_the_shorter_one(finished):
+    short, long = (finished.path(f"results/streams/smoke-sources/rows{rows}/tokens.bin").read_bytes() for rows in (480, 960))
+    assert len(long) == 2 * len(short)
+    assert long.startswith(short)
+
+
+def test_no_training_document_is_seen_by_the_tokenizer_or_held_out(finished):
+    manifest = pq.read_table(finished.path("results/streams/smoke-sources/documents.parquet")).to_pandas()
+    assert set(manifest["split"]) == {"tokenizer", "heldout", "train"}
+    assert manifest["sha256"].is_unique
+    shares = manifest.groupby("split")["bytes"].sum() / manifest["bytes"].sum()
+    assert shares["tokenizer"] == pytest.approx(0.05, abs=0.02)
+
+
+def test_every_score_names_what_it_was_made_from(finished):
+    metadata = pq.read_schema(finished.path("results/smoke/smoke-6k/score/scores.parquet")).metadata
+    identity = json.loads(metadata[b"scalebound"])
+    assert {"inputs", "code", "settings", "packages", "device", "dtype", "model_files", "windows_per_batch"} <= set(identity)
+    assert all(len(entry["sha256"]) == 64 for entry in identity["inputs"].values())
+
+
+def test_figures_are_drawn_in_both_formats_with_their_identity(finished):
+    for name in ("bounds_by_size", "terms", "loss_variation", "rates"):
+        with Image.open(finished.path(f"results/smoke/figures/{name}.png")) as image:
+            assert json.loads(image.text["scalebound"])["stage"] == "figures"
+            assert min(image.size) > 500
+        assert finished.path(f"results/smoke/figures/{name}.pdf").read_bytes().startswith(b"%PDF")
+
+
+def test_bounds_say_that_they_are_estimates(finished):
+    bounds = json.loads(finished.path("results/smoke/smoke-6k/quantizers/gptq-4/bound/bounds.json").read_text())
+    assert bounds["kind"] == "estimate"
+    assert "certificate" not in json.dumps(bounds)
+
+
+def test_report_prints_the_configured_values(finished_copy):
+    done = finished_copy.snakemake("--report", "report.html")
+    assert done.returncode == 0, done.stderr
+    html = finished_copy.path("report.html").read_text()
+    for value in ("gptq-4", "0.01", "1000", "64 windows"):
+        assert value in html
+
+
+def test_summary_prints_one_line_for_each_checkpoint(finished, table):
+    done = finished.scalebound("summary", "--report", "report.html")
+    assert done.returncode == 0, done.stderr
+    for row in table[table["quantizer"] == "gptq-4"].itertuples():
+        line = next(line for line in done.stdout.splitlines() if row.checkpoint in line)
+        assert f"{row.train_loss:.3f}" in line
+        assert f"{row.paper_bound:.3f}" in line
+        assert f"{row.azuma_bound:.3f}" in line
+    assert "figures" in done.stdout
+    assert "report.html" in done.stdout

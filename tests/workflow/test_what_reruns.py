@@ -1,0 +1,66 @@
+"""Which jobs a change reruns: none too few (stale results) and none too many (lost hours)."""
+
+FIRST_CHAIN = "smoke-6k"
+NEW_ROW = "smoke-6k-early\tsmoke\ttrained\tsmoke-6k\tstep32\t32\t16384\tsmoke-sources\n"
+
+
+def rules(jobs):
+    return {rule for rule, _ in jobs}
+
+
+def test_a_second_run_does_nothing(finished):
+    assert finished.pending() == []
+
+
+def test_a_new_row_runs_its_own_chain_only(finished_copy):
+    finished_copy.append("config/smoke.tsv", NEW_ROW)
+    jobs = finished_copy.pending()
+    own = [log for _, log in jobs if log.startswith("results/smoke/smoke-6k-early/")]
+    rest = {log for _, log in jobs if not log.startswith("results/smoke/smoke-6k-early/")}
+    # resolve, two draws, the checkpoint's score, and for two quantizers quantize, encode, decode, score, bound
+    assert len(own) == 4 + 2 * 5
+    assert rest == {"results/smoke/bounds.log", *(f"results/smoke/figures/{n}.log" for n in ("bounds_by_size", "terms", "loss_variation", "rates"))}
+
+
+def test_a_new_quantizer_leaves_the_others_alone(finished_copy):
+    finished_copy.edit("config/smoke.yaml", "quantize_with: [rtn-4, gptq-4]", "quantize_with: [rtn-4, gptq-4, gptq-3]")
+    jobs = finished_copy.pending()
+    chains = {log for _, log in jobs if "/quantizers/" in log}
+    assert len(chains) == 2 * 5
+    assert all("/gptq-3/" in log for log in chains)
+
+
+def test_a_larger_model_to_train_does_not_retrain_the_others(finished_copy):
+    finished_copy.edit("config/smoke.yaml", "    steps: 120\n", "    steps: 121\n")
+    finished_copy.edit("config/smoke.tsv", "step120\t120\t61440", "step121\t121\t61952")
+    jobs = finished_copy.pending()
+    assert "train_smoke_13k" in rules(jobs)
+    assert "train_smoke_6k" not in rules(jobs)
+    assert not [log for _, log in jobs if log.startswith("results/smoke/smoke-6k/")]
+
+
+def test_an_edited_module_reruns_its_stages_and_what_follows(finished_copy):
+    finished_copy.append("workflow/scalebound/scoring.py", "\nEDITED = True\n")
+    changed = rules(finished_copy.pending())
+    assert {"score", "score_quantized", "quantize", "bound", "table", "figures"} <= changed
+    assert not {"train_smoke_6k", "tokenize", "tokenizer", "documents", "sample", "resolve"} & changed
+
+
+def test_an_edited_formula_reruns_bounds_only(finished_copy):
+    finished_copy.append("workflow/scalebound/bounds/azuma.py", "\nEDITED = True\n")
+    assert rules(finished_copy.pending()) == {"bound", "table", "figures"}
+
+
+def test_comments_docstrings_and_formatting_rerun_nothing(finished_copy):
+    finished_copy.append("workflow/scalebound/scoring.py", "\n\n# a comment\n")
+    finished_copy.edit("workflow/scalebound/bounds/azuma.py", '"""The Azuma bound', '"""Another sentence. The Azuma bound')
+    finished_copy.edit("workflow/scalebound/bounds/azuma.py", "np.sqrt(c / 2)", "np.sqrt( c/2 )")
+    assert finished_copy.pending() == []
+
+
+def test_a_changed_seed_reruns_its_draw_and_what_follows(finished_copy):
+    finished_copy.edit("config/smoke.yaml", "score: {windows: 64, seed: 101}", "score: {windows: 64, seed: 103}")
+    jobs = finished_copy.pending()
+    assert {"sample", "score", "score_quantized", "bound"} <= rules(jobs)
+    assert "quantize" not in rules(jobs)
+    assert not [log for _, log in jobs if "/sample/calibration/" in log]

@@ -1,0 +1,140 @@
+"""Hashes, identities and completeness: is every artifact the one that its job made, from the inputs that lie there?"""
+
+import functools
+import json
+from pathlib import Path
+
+from scalebound.audit.findings import REMAKE, Finding
+from scalebound.audit.identities import read_identity
+from scalebound.code_digest import stage_digest
+from scalebound.errors import InputError
+from scalebound.provenance import file_sha256, record_digest
+
+# what may lie under results/ without being a job's artifact
+BY_PRODUCTS = ("results/manifest.tsv", "results/audit.html", "results/audit.log", "results/report.html", "results/.gitkeep")
+BY_PRODUCT_FOLDERS = ("results/crate/",)
+
+
+class Folder:
+    """The folder that holds `results`, with digests computed once."""
+
+    def __init__(self, root):
+        self.root = Path(root)
+
+    def path(self, name):
+        return self.root / name
+
+    def exists(self, name):
+        return self.path(name).is_file()
+
+    @functools.cache  # noqa: B019 (one folder an audit, and digests of large files are slow)
+    def sha256(self, name):
+        return file_sha256(self.path(name))
+
+    def files(self):
+        """Names of all files under results/, sorted."""
+        found = (self.root / "results").rglob("*")
+        return sorted(path.relative_to(self.root).as_posix() for path in found if path.is_file() or path.is_symlink())
+
+
+def check_job(job, folder):
+    """Findings about one job's artifacts, and the names of those that older code made."""
+    findings = [Finding(name, "the file", "nothing") for name in (*job.outputs, job.record) if not folder.exists(name)]
+    present = [name for name in job.outputs if folder.exists(name)]
+    findings += _check_record(job, folder)
+    older = []
+    for name in dict.fromkeys(job.outputs[output] for output in present):
+        if folder.exists(name):
+            problems, is_older = _check_identity(job, name, folder)
+            findings += problems
+            older += [name] if is_older else []
+    for listing, names in job.files.items():
+        if folder.exists(listing):
+            findings += _check_listing(listing, names, folder)
+    return findings, older
+
+
+def orphans(jobs, folder):
+    """A finding for every file under results/ that no job and no known by-product accounts for."""
+    known = {name for job in jobs for name in (*job.outputs, job.record, job.log)} | set(BY_PRODUCTS)
+    crate = ("results/ro-crate-metadata.json",)
+    return [
+        Finding(name, "no such file: no rule makes it", "a file", "move it out of results/, or add the row that makes it")
+        for name in folder.files()
+        if name not in known and name not in crate and not name.startswith(BY_PRODUCT_FOLDERS)
+    ]
+
+
+def _check_record(job, folder):
+    if not folder.exists(job.record):
+        return []
+    try:
+        record = json.loads(folder.path(job.record).read_text(encoding="utf-8"))
+        outputs, stored = record["outputs"], record["record_sha256"]
+    except (ValueError, KeyError, TypeError) as error:
+        return [Finding(job.record, "a run record", f"unreadable ({error})")]
+    findings = []
+    if record_digest(record) != stored:
+        findings.append(Finding(job.record, f"record_sha256 {record_digest(record)}", stored))
+    if record.get("stage") != job.stage:
+        findings.append(Finding(job.record, f"stage {job.stage}", f"stage {record.get('stage')}"))
+    if set(outputs) != set(job.outputs):
+        odd = sorted(set(outputs) ^ set(job.outputs))[0]
+        findings.append(Finding(job.record, f"{len(job.outputs)} outputs", f"{len(outputs)} outputs, {odd} differs"))
+    for name in sorted(set(outputs) & set(job.outputs)):
+        if folder.exists(name) and folder.sha256(name) != outputs[name]:
+            findings.append(Finding(name, f"sha256 {outputs[name]} (its run record)", f"sha256 {folder.sha256(name)}"))
+    return findings
+
+
+def _check_identity(job, name, folder):
+    try:
+        identity = read_identity(folder.path(name))
+    except InputError as error:
+        return [Finding(name, "a readable identity", error.found)], False
+    findings = []
+    if identity["stage"] != job.stage:
+        findings.append(Finding(name, f"made by stage {job.stage}", f"made by stage {identity['stage']}"))
+        return findings, False
+    findings += _check_inputs(job, name, identity["inputs"], folder)
+    settings = identity.get("settings", {})
+    for key, value in job.settings.items():
+        if key not in settings or settings[key] != value:
+            findings.append(Finding(name, f"setting {key} = {value!r} (configuration)", f"{key} = {settings.get(key)!r}"))
+    return findings, identity.get("code") != _current_code(job.stage)
+
+
+def _check_inputs(job, name, inputs, folder):
+    findings = []
+    if {key: entry.get("path") for key, entry in inputs.items()} != job.inputs:
+        odd = sorted(set(job.inputs.items()) ^ {(key, entry.get("path")) for key, entry in inputs.items()})[0]
+        findings.append(Finding(name, f"inputs {sorted(job.inputs)}", f"{odd[0]} = {odd[1]} differs"))
+    for key, path in job.inputs.items():
+        stored = inputs.get(key, {}).get("sha256")
+        if folder.exists(path) and stored != folder.sha256(path):
+            repair = f"one of the two was replaced: delete {name}, or restore {path}, and run snakemake again"
+            findings.append(Finding(name, f"made from {path} with sha256 {stored}", f"sha256 {folder.sha256(path)} lies there", repair))
+    return findings
+
+
+def _check_listing(listing, names, folder):
+    """A JSON artifact's `files` must name exactly these files, with the digests that they have."""
+    try:
+        value = json.loads(folder.path(listing).read_text(encoding="utf-8"))
+        stored = {file["name"]: file["sha256"] for file in value["files"]}
+    except (ValueError, KeyError, TypeError) as error:
+        return [Finding(listing, "a list of files with digests", f"unreadable ({error})")]
+    base = value.get("folder", str(Path(listing).parent))
+    expected = {name: folder.sha256(name) for name in names if folder.exists(name)}
+    found = {(Path(base) / name).as_posix(): digest for name, digest in stored.items()}
+    findings = [Finding(listing, f"lists {name}", "does not", REMAKE) for name in sorted(set(names) - set(found))]
+    findings += [Finding(listing, "lists nothing else", f"lists {name}", REMAKE) for name in sorted(set(found) - set(names))]
+    for name in sorted(set(expected) & set(found)):
+        if expected[name] != found[name]:
+            findings.append(Finding(name, f"sha256 {found[name]} ({listing})", f"sha256 {expected[name]}"))
+    return findings
+
+
+@functools.cache
+def _current_code(stage):
+    return stage_digest(stage)

@@ -1,0 +1,196 @@
+"""What must lie under results/ for a family that has been run, and what each file must say of itself.
+
+Written from the plan alone and independently of the rules, so that the two check each other (a test compares them).
+Paths are relative to the folder that holds `results`.
+"""
+
+from dataclasses import dataclass, field
+
+from scalebound.plan import DRAWS, FIGURE_FORMATS, FIGURES
+from scalebound.sampling import rows_seen
+
+
+@dataclass(frozen=True)
+class Job:
+    """One job: its artifacts, the artifact that carries the identity of each, its inputs and settings.
+
+    outputs: {path: path of the artifact that holds its identity}. files: {path of a JSON artifact: paths that its
+    `files` vouch for}. inputs: {name in the identity: path}. settings: entries that the identity's settings must hold.
+    """
+
+    stage: str
+    record: str
+    log: str
+    outputs: dict
+    inputs: dict = field(default_factory=dict)
+    settings: dict = field(default_factory=dict)
+    files: dict = field(default_factory=dict)
+
+
+def jobs_of_family(plan, family):
+    """Every job behind the results of one family, downloads first."""
+    rows = [row for (f, _), row in plan.checkpoints.items() if f == family]
+    runs = list(dict.fromkeys(row.repo for row in rows))
+    streams = list(dict.fromkeys(row.stream for row in rows))
+    jobs = [job for stream in streams for job in _stream_jobs(plan, stream)]
+    jobs += [job for run in runs for job in _training_jobs(plan, run)]
+    jobs = list({job.record: job for job in jobs}.values())
+    for row in rows:
+        jobs += _checkpoint_jobs(plan, row)
+    return jobs + _family_jobs(plan, family)
+
+
+def _stream_jobs(plan, stream):
+    folder, settings = f"results/streams/{stream}", plan.config.streams[stream]
+    wheels, listing = plan.wheel_files(stream), f"{folder}/wheels/fetched.json"
+    documents, tokenizer = f"{folder}/documents.parquet", f"{folder}/tokenizer.json"
+    named = f"{folder}/tokenizer.identity.json"
+    split = settings.model_dump(include={"document_seed", "tokenizer_fraction", "heldout_fraction"})
+    return [
+        Job(
+            "fetch-corpus",
+            f"{folder}/wheels/run.json",
+            f"{folder}/wheels/fetch-corpus.log",
+            {listing: listing, **dict.fromkeys(wheels, listing)},
+            settings={"wheels": [wheel.model_dump() for wheel in settings.wheels]},
+            files={listing: wheels},
+        ),
+        Job(
+            "documents",
+            f"{folder}/documents.run.json",
+            f"{folder}/documents.log",
+            {documents: documents},
+            inputs={path.rsplit("/", 1)[1]: path for path in wheels},
+            settings=split,
+        ),
+        Job(
+            "tokenizer",
+            f"{folder}/tokenizer.run.json",
+            f"{folder}/tokenizer.log",
+            {tokenizer: named, named: named},
+            inputs={"documents": documents},
+            settings=settings.tokenizer.model_dump(),
+            files={named: [tokenizer]},
+        ),
+    ]
+
+
+def _training_jobs(plan, run):
+    settings, rows = plan.config.training[run], plan.run_rows(run)
+    tokens, stream, source = f"{rows}/tokens.bin", f"{rows}/stream.json", f"results/streams/{settings.stream}"
+    folder = f"results/training/{run}"
+    listing, loss, kept = f"{folder}/checkpoints.json", f"{folder}/loss.parquet", plan.checkpoint_files(run)
+    return [
+        Job(
+            "tokenize",
+            f"{rows}/run.json",
+            f"{rows}/tokenize.log",
+            {tokens: stream, stream: stream},
+            inputs={"documents": f"{source}/documents.parquet", "tokenizer": f"{source}/tokenizer.json"},
+            settings={"rows": settings.steps * settings.batch_rows, "row_tokens": plan.config.streams[settings.stream].row_tokens},
+            files={stream: [tokens]},
+        ),
+        Job(
+            "train",
+            f"{folder}/run.json",
+            f"{folder}/train.log",
+            {loss: loss, listing: listing, **dict.fromkeys(kept, listing)},
+            inputs={"tokens": tokens, "stream": stream},
+            settings=settings.model_dump(),
+            files={listing: kept},
+        ),
+    ]
+
+
+def _checkpoint_jobs(plan, row):
+    folder, weights = f"results/{row.family}/{row.slug}", plan.checkpoint_folder(row.family, row.slug)
+    rows = plan.rows_folder(row.family, row.slug)
+    resolved, architecture = f"{folder}/resolve/resolved.json", f"{folder}/resolve/architecture.json"
+    kept = [f"{weights}/config.json", f"{weights}/model.safetensors"]
+    jobs = [
+        Job(
+            "resolve",
+            f"{folder}/resolve/run.json",
+            f"{folder}/resolve/resolve.log",
+            {resolved: resolved, architecture: architecture},
+            inputs=dict(zip(("config.json", "model.safetensors"), kept)),
+            settings=row.model_dump(),
+            files={resolved: kept},
+        )
+    ]
+    for draw in DRAWS:
+        windows = f"{folder}/sample/{draw}/windows.parquet"
+        settings = getattr(plan.config.sampling, draw).model_dump() | {"tokens_seen": row.tokens_seen}
+        settings["rows_seen"] = rows_seen(row.tokens_seen, plan.config.streams[row.stream].row_tokens)
+        inputs = {"tokens": f"{rows}/tokens.bin", "stream": f"{rows}/stream.json"}
+        jobs.append(Job("sample", f"{folder}/sample/{draw}/run.json", f"{folder}/sample/{draw}/sample.log", {windows: windows}, inputs, settings))
+    jobs.append(_score_job(plan, folder, resolved, folder))
+    for quantizer in plan.config.quantize_with:
+        jobs += _quantizer_jobs(plan, folder, quantizer)
+    return jobs
+
+
+def _score_job(plan, folder, model, checkpoint):
+    scores = f"{folder}/score/scores.parquet"
+    inputs = {"model": model, "windows": f"{checkpoint}/sample/score/windows.parquet"}
+    return Job("score", f"{folder}/score/run.json", f"{folder}/score/score.log", {scores: scores}, inputs, plan.config.scoring.model_dump())
+
+
+def _quantizer_jobs(plan, checkpoint, quantizer):
+    folder, settings = f"{checkpoint}/quantizers/{quantizer}", plan.config.quantizers[quantizer].model_dump()
+    resolved, architecture = f"{checkpoint}/resolve/resolved.json", f"{checkpoint}/resolve/architecture.json"
+    codes, report = f"{folder}/quantize/codes.safetensors", f"{folder}/quantize/quantization.json"
+    message, code = f"{folder}/encode/model.sbq", f"{folder}/encode/code.json"
+    decoded, bounds = f"{folder}/decode/decoded.json", f"{folder}/bound/bounds.json"
+    rebuilt = [f"{folder}/decode/config.json", f"{folder}/decode/model.safetensors"]
+    scores = {"scores": f"{checkpoint}/score/scores.parquet", "quantized_scores": f"{folder}/score/scores.parquet"}
+
+    def job(stage, *rest, **options):
+        return Job(stage, f"{folder}/{stage}/run.json", f"{folder}/{stage}/{stage}.log", *rest, **options)
+
+    calibration = f"{checkpoint}/sample/calibration/windows.parquet"
+    return [
+        job(
+            "quantize",
+            {codes: codes, report: report},
+            inputs={"model": resolved, "architecture": architecture, "calibration": calibration},
+            settings=settings,
+        ),
+        job("encode", {message: code, code: code}, inputs={"codes": codes, "architecture": architecture}, settings=settings, files={code: [message]}),
+        job(
+            "decode",
+            {decoded: decoded, **dict.fromkeys(rebuilt, decoded)},
+            inputs={"message": message, "architecture": architecture},
+            files={decoded: rebuilt},
+        ),
+        _score_job(plan, folder, decoded, checkpoint),
+        job(
+            "bound",
+            {bounds: bounds},
+            inputs={"model": resolved, "code": code, **scores},
+            settings=plan.config.bound.model_dump() | {"quantizer": quantizer},
+        ),
+    ]
+
+
+def _family_jobs(plan, family):
+    folder = f"results/{family}"
+    config, table, named = f"{folder}/config.json", f"{folder}/bounds.csv", f"{folder}/bounds.identity.json"
+    bounds = plan.bounds_of(family)
+    jobs = [
+        Job("resolved-config", f"{folder}/config.run.json", f"{folder}/config.log", {config: config}),
+        Job(
+            "table",
+            f"{folder}/bounds.run.json",
+            f"{folder}/bounds.log",
+            {table: named, named: named},
+            inputs={path: path for path in bounds},
+            files={named: [table]},
+        ),
+    ]
+    for name in FIGURES:
+        drawn = [f"{folder}/figures/{name}.{form}" for form in FIGURE_FORMATS]
+        settings = {"figure": name, "quantizer": plan.config.paper_quantizer}
+        base = f"{folder}/figures/{name}"
+        jobs.append(Job("figures", f"{base}.run.json", f"{base}.log", {path: path for path in drawn}, {"table": table}, settings))
+    return jobs

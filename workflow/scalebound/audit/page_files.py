@@ -1,0 +1,108 @@
+"""What the sections of the audit page read: each notes the files it shows, with their sha256, and who made them."""
+
+import functools
+import json
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+
+from scalebound import windows
+from scalebound.errors import InputError
+from scalebound.provenance import file_sha256, read_json
+from scalebound.tables import identity_of, read_parquet
+
+# what a damaged file can make its reader raise: the section then says so, and the rest of the page still stands
+DAMAGE = (InputError, LookupError, TypeError, ValueError, AttributeError, ArithmeticError, OSError, pa.ArrowException)
+
+
+class Files:
+    """The folder of results; `homes` tells which section shows a file first."""
+
+    def __init__(self, results):
+        self.root, self.homes = Path(results).resolve(), {}
+
+    def name(self, path):
+        """How a path is written on the page: from the folder that holds the results, as in every identity."""
+        return f"{self.root.name}/{Path(path).as_posix()}"
+
+    @functools.cache  # noqa: B019 (one object a page, and several sections show the same file)
+    def sha256(self, path):
+        return file_sha256(self.root / path)
+
+    def explain(self, error):
+        """An exception in one line without the place of the results on this machine."""
+        text = f"{error.where}: {error.found}" if isinstance(error, InputError) else f"{type(error).__name__}: {error}"
+        return " ".join(text.replace(f"{self.root.parent.as_posix()}/", "").split())[:400]
+
+
+class Section:
+    """One section: what it is linked by, what it shows, or why it can show nothing."""
+
+    def __init__(self, files, anchor):
+        self._files, self.anchor = files, anchor
+        self.shown, self.identities, self.content, self.problem = [], [], {}, None
+
+    def json(self, path, stage):
+        value = read_json(self._show(path), stage)
+        self._made_by(path, value["identity"])
+        return value
+
+    def table(self, path, stage):
+        """A parquet table and the identity in it."""
+        table = read_parquet(self._show(path), stage)
+        self._made_by(path, identity_of(table, path))
+        return table, identity_of(table, path)
+
+    def windows(self, path):
+        """Row ids, tokens and identity of a draw, its tokens checked against its digest."""
+        rows, tokens, identity = windows.read(self._show(path))
+        self._made_by(path, identity)
+        return rows, tokens, identity
+
+    def csv(self, path):
+        """Every cell as the text that the file holds."""
+        return pd.read_csv(self._show(path), dtype=str, keep_default_na=False)
+
+    def file(self, path):
+        """The path of a file that carries no identity."""
+        return self._show(path)
+
+    def name(self, path):
+        return self._files.name(path)
+
+    def _show(self, path):
+        if (name := self._files.name(path)) not in {shown["name"] for shown in self.shown}:
+            self.shown.append({"name": name, "sha256": self._files.sha256(path)})
+            self._files.homes.setdefault(name, self.anchor)
+        return self._files.root / path
+
+    def _made_by(self, path, identity):
+        if path not in {made["path"] for made in self.identities}:
+            self.identities.append({"path": path, **readable_identity(identity)})
+
+
+def attempt(files, anchor, build, *arguments):
+    """The section that `build(section, *arguments)` fills, or one that says why it could not be filled."""
+    section = Section(files, anchor)
+    try:
+        section.content = build(section, *arguments)
+    except DAMAGE as error:
+        section.problem = files.explain(error)
+    return section
+
+
+def readable_identity(identity):
+    """An identity as lines for the page; facts that a stage adds of its own are shown as JSON."""
+    known = ("stage", "code", "scalebound", "python", "inputs", "settings", "packages")
+    inputs = [{"role": role, "name": entry["path"], "sha256": entry["sha256"]} for role, entry in identity["inputs"].items()]
+    packages = [f"{name} {version}" for name, version in identity["packages"].items()]
+    facts = {key: value for key, value in identity.items() if key not in known}
+    return {
+        "stage": identity["stage"],
+        "code": identity["code"],
+        "packages": [f"scalebound {identity['scalebound']}", f"Python {identity['python']}", *packages],
+        "inputs": inputs,
+        "facts": [(key.replace("_", " "), value if isinstance(value, str) else json.dumps(value)) for key, value in sorted(facts.items())],
+        "settings": json.dumps(identity["settings"], sort_keys=True),
+    }

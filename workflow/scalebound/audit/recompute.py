@@ -1,0 +1,154 @@
+"""Numbers again: what can be computed from the artifacts without a model is computed, and compared.
+
+Wheels against their pins, windows against the seed and the stream, messages against what was decoded from them, bounds
+against their scores, the table against the bounds, the figures against the table.
+"""
+
+import json
+import tempfile
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+from safetensors.numpy import load_file
+
+from scalebound import sampling
+from scalebound.audit.findings import Finding
+from scalebound.audit.identities import read_identity
+from scalebound.commands import decode, figures
+from scalebound.commands.bound import evaluate_files
+from scalebound.commands.table import table_text
+from scalebound.corpus.rows import Rows
+from scalebound.figures import style
+from scalebound.progress import progress
+from scalebound.provenance import read_json
+from scalebound.quantization import message
+from scalebound.windows import read as read_windows
+
+TOLERANCE = 1e-9
+
+
+def check_wheels(job, folder):
+    pins = {wheel["file"]: wheel["sha256"] for wheel in job.settings["wheels"]}
+    return [
+        Finding(name, f"sha256 {pins[Path(name).name]} (pinned in the configuration)", f"sha256 {folder.sha256(name)}")
+        for name in job.outputs
+        if Path(name).name in pins and folder.sha256(name) != pins[Path(name).name]
+    ]
+
+
+def check_windows(job, folder):
+    """The row ids are those of the seed, the tokens those of the rows."""
+    (name,) = job.outputs
+    ids, tokens, _ = read_windows(folder.path(name))
+    wanted = sampling.draw_rows(job.settings["rows_seen"], job.settings["windows"], job.settings["seed"])
+    if not np.array_equal(ids, wanted):
+        return [Finding(name, f"the rows of seed {job.settings['seed']}", "other rows")]
+    stream = read_json(folder.path(job.inputs["stream"]), "tokenize")
+    rows = Rows(folder.path(job.inputs["tokens"]), stream["rows"], stream["row_tokens"], stream["vocab_size"])
+    if not np.array_equal(rows.read(ids), tokens):
+        return [Finding(name, f"tokens of those rows of {job.inputs['tokens']}", "other tokens")]
+    return []
+
+
+def check_scores(job, folder):
+    """One finite, non-negative loss and entropy for every target of every window, in order."""
+    (name,) = job.outputs
+    scores = pq.read_table(folder.path(name))
+    _, tokens, _ = read_windows(folder.path(job.inputs["windows"]))
+    windows, length = tokens.shape[0], tokens.shape[1] - 1
+    window, position = np.divmod(np.arange(windows * length), length)
+    whole = scores.num_rows == len(window) and all(np.array_equal(scores[k].to_numpy(), v) for k, v in (("window", window), ("position", position)))
+    if not whole:
+        return [Finding(name, f"{windows} windows of {length} positions", f"{scores.num_rows} rows, or others")]
+    for column in ("nll", "entropy"):
+        values = scores[column].to_numpy()
+        if not np.isfinite(values).all() or values.min() < -1e-5:
+            return [Finding(name, f"finite, non-negative {column}", f"minimum {values.min()}")]
+    return []
+
+
+def check_code(job, folder):
+    """The stated code length is that of the file."""
+    (report,) = (name for name in job.outputs if name.endswith(".json"))
+    (sbq,) = (name for name in job.outputs if name.endswith(".sbq"))
+    code, size = read_json(folder.path(report), "encode"), folder.path(sbq).stat().st_size
+    expected = {"bytes": size, "code_length_bits": message.code_length_bits(size)}
+    expected["coded_bits_per_param"] = expected["code_length_bits"] / code["n_params"]
+    expected["nominal_bits"] = job.settings["bits"] * code["n_params"]
+    return [Finding(report, f"{key} {value}", f"{key} {code[key]}") for key, value in expected.items() if code[key] != value]
+
+
+def check_decoded(job, folder):
+    """Decoding the message again gives the decoded model."""
+    architecture = read_json(folder.path(job.inputs["architecture"]), "resolve")
+    data = folder.path(job.inputs["message"]).read_bytes()
+    wanted = decode.rebuild(data, architecture, job.inputs["message"])
+    (weights,) = (name for name in job.outputs if name.endswith(".safetensors"))
+    found = load_file(folder.path(weights))
+    different = sorted(set(wanted) ^ set(found)) or [key for key in wanted if not np.array_equal(wanted[key], found[key])]
+    return [Finding(weights, f"what {job.inputs['message']} decodes to", f"{different[0]} differs")] if different else []
+
+
+def check_bounds(jobs, folder, workers):
+    """Every bound, computed again from its scores, in parallel."""
+    findings = []
+    with ProcessPoolExecutor(workers) as pool, progress(len(jobs), "bounds", "audit: bounds from their scores") as bar:
+        for job, problem in zip(jobs, pool.map(_bound_problem, [(job, folder.root) for job in jobs])):
+            findings += [Finding(next(iter(job.outputs)), *problem)] if problem else []
+            bar.update(1)
+    return findings
+
+
+def check_table(job, folder):
+    (table,) = (name for name in job.outputs if name.endswith(".csv"))
+    wanted = table_text([read_json(folder.path(path), "bound") for path in job.inputs.values()])
+    found = folder.path(table).read_text(encoding="utf-8")
+    for number, (left, right) in enumerate(zip(wanted.splitlines(), found.splitlines()), start=1):
+        if left != right:
+            cells = [(a, b) for a, b in zip(left.split(","), right.split(",")) if a != b] or [(left, right)]
+            return [Finding(table, f"line {number}: {cells[0][0]} (from bounds.json)", cells[0][1])]
+    return [] if wanted == found else [Finding(table, f"{len(wanted.splitlines())} lines", f"{len(found.splitlines())} lines")]
+
+
+def check_figure(job, folder):
+    """Drawn again from the table: the same bytes, where matplotlib is the one that drew it.
+
+    Returns findings and a note, one of which is empty.
+    """
+    png, pdf = (next(name for name in job.outputs if name.endswith(form)) for form in (".png", ".pdf"))
+    identity = read_identity(folder.path(png))
+    versions = {name: style.package_version(name) for name in identity["packages"]}
+    if versions != identity["packages"]:
+        return [], f"{png} not drawn again: made with {identity['packages']}, here {versions}"
+    drawn = figures.draw(pd.read_csv(folder.path(job.inputs["table"])), job.settings["figure"], job.settings["quantizer"], job.inputs["table"])
+    with tempfile.TemporaryDirectory() as temporary:
+        again = [Path(temporary) / "again.png", Path(temporary) / "again.pdf"]
+        style.save(drawn, *again, identity)
+        pairs = zip((png, pdf), again)
+        return [Finding(name, "the figure of its table", "another") for name, path in pairs if path.read_bytes() != folder.path(name).read_bytes()], None
+
+
+def _bound_problem(arguments):
+    """(expected, found) of the first number that differs, or None; runs in a worker process."""
+    job, root = arguments
+    (name,) = job.outputs
+    inputs = {key: Path(root) / path for key, path in job.inputs.items()}
+    settings = {key: value for key, value in job.settings.items() if key != "quantizer"}
+    wanted = evaluate_files(inputs, job.settings["quantizer"], settings)
+    found = json.loads((Path(root) / name).read_text(encoding="utf-8"))
+    found.pop("identity")
+    return _first_difference(wanted, found, "")
+
+
+def _first_difference(wanted, found, where):
+    if isinstance(wanted, dict):
+        if not isinstance(found, dict) or set(found) != set(wanted):
+            return f"{where} with {sorted(wanted)}", str(found)[:200]
+        problems = (_first_difference(wanted[key], found[key], f"{where}.{key}".lstrip(".")) for key in wanted)
+        return next((problem for problem in problems if problem), None)
+    number = isinstance(wanted, float) and isinstance(found, (int, float))
+    same = abs(wanted - found) <= TOLERANCE * max(1.0, abs(wanted)) if number else wanted == found
+    return None if same else (f"{where} {wanted} (from its scores)", f"{found}")

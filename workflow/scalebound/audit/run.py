@@ -1,0 +1,114 @@
+"""The whole audit of a results folder."""
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from scalebound.audit import chain, recompute
+from scalebound.audit.expected import jobs_of_family
+from scalebound.audit.findings import Finding
+from scalebound.errors import InputError
+from scalebound.plan import Plan
+from scalebound.progress import progress
+
+_CHECKS = {
+    "fetch-corpus": recompute.check_wheels,
+    "sample": recompute.check_windows,
+    "score": recompute.check_scores,
+    "encode": recompute.check_code,
+    "decode": recompute.check_decoded,
+    "table": recompute.check_table,
+}
+
+
+@dataclass
+class Audit:
+    """What was looked at and what was found; `manifest` holds (path, stage, bytes, sha256, code) of every artifact."""
+
+    families: list
+    findings: list = field(default_factory=list)
+    older: list = field(default_factory=list)
+    notes: list = field(default_factory=list)
+    manifest: list = field(default_factory=list)
+    recomputed: int = 0
+
+
+def audit(results, workers=None):
+    """Audit every family under `results` (a folder named results).
+
+    Raises:
+        InputError: there is no results folder or no family in it.
+    """
+    results = Path(results).resolve()
+    if results.name != "results" or not results.is_dir():
+        raise InputError(results, "not a folder named results", "Give the results folder of a run")
+    folder, plans = chain.Folder(results.parent), {}
+    outcome = Audit(families=[])
+    for saved in sorted(results.glob("*/config.json")):
+        family = saved.parent.name
+        outcome.families.append(family)
+        try:
+            plans[family] = Plan.from_results(saved)
+        except InputError as error:
+            name = saved.relative_to(folder.root).as_posix()
+            outcome.findings.append(Finding(name, "the configuration of the run", f"{error.where}: {error.found}"))
+    if not outcome.families:
+        raise InputError(results, "no family with a config.json", "Run snakemake first")
+    jobs = list({job.record: job for family, plan in plans.items() for job in jobs_of_family(plan, family)}.values())
+    _check_chain(jobs, folder, outcome)
+    if len(plans) == len(outcome.families):
+        outcome.findings += chain.orphans(jobs, folder)
+    _check_numbers(jobs, folder, outcome, workers or os.cpu_count() or 1)
+    outcome.findings = sorted(set(outcome.findings))
+    return outcome
+
+
+def _check_chain(jobs, folder, outcome):
+    with progress(len(jobs), "jobs", "audit: hashes and identities") as bar:
+        for job in jobs:
+            findings, older = chain.check_job(job, folder)
+            outcome.findings += findings
+            outcome.older += older
+            for name in job.outputs:
+                if folder.exists(name):
+                    code = "older" if job.outputs[name] in older else "current"
+                    outcome.manifest.append((name, job.stage, folder.path(name).stat().st_size, folder.sha256(name), code))
+            bar.update(1)
+
+
+def _check_numbers(jobs, folder, outcome, workers):
+    """Recompute what rests on files that are all there; a number from altered files is a finding in its own right."""
+    complete = [job for job in jobs if all(map(folder.exists, [*job.outputs, *job.inputs.values()]))]
+    for job in complete:
+        if job.stage in _CHECKS:
+            outcome.findings += _guarded(_CHECKS[job.stage], job, folder)
+            outcome.recomputed += 1
+        elif job.stage == "figures":
+            findings, note = _guarded_figure(job, folder)
+            outcome.findings += findings
+            outcome.notes += [note] if note else []
+            outcome.recomputed += 0 if note else 1
+    bounds = [job for job in complete if job.stage == "bound"]
+    readable = [job for job in bounds if not _unreadable(job, outcome.findings)]
+    outcome.findings += recompute.check_bounds(readable, folder, workers)
+    outcome.recomputed += len(readable)
+
+
+def _guarded(check, job, folder):
+    try:
+        return check(job, folder)
+    except Exception as error:  # a damaged file may make any reader fail: that is the finding
+        return [Finding(next(iter(job.outputs)), "numbers that can be computed again", f"{type(error).__name__}: {str(error)[:200]}")]
+
+
+def _guarded_figure(job, folder):
+    try:
+        return recompute.check_figure(job, folder)
+    except Exception as error:
+        return [Finding(next(iter(job.outputs)), "a figure that can be drawn again", f"{type(error).__name__}: {str(error)[:200]}")], None
+
+
+def _unreadable(job, findings):
+    """A bound is not computed again from files that are already known to be wrong: its own finding says enough."""
+    wrong = {finding.path for finding in findings}
+    return any(name in wrong for name in (*job.outputs, *job.inputs.values()))

@@ -1,0 +1,79 @@
+"""Check every artifact under results/: hashes, recorded inputs, settings, completeness, and every number again.
+
+Exit status 0 with a summary, or 1 with a list of what is wrong. Works on a copied results folder.
+"""
+
+import sys
+from pathlib import Path
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from scalebound import atomic
+from scalebound.audit.run import audit
+from scalebound.errors import InputError
+
+SHOWN = 40
+
+
+def add_arguments(parser):
+    parser.add_argument("results", help="the folder results/")
+    parser.add_argument("--page", metavar="HTML", help="also write the page from numbers to their artifacts here")
+    parser.add_argument("--no-manifest", action="store_true", help="do not write results/manifest.tsv")
+    parser.add_argument("--workers", type=int, help="processes that compute bounds again; all cores by default")
+
+
+def run(arguments):
+    outcome = audit(arguments.results, arguments.workers)
+    made, console = [], Console()
+    if not arguments.no_manifest:
+        made.append(_write_manifest(Path(arguments.results) / "manifest.tsv", outcome.manifest))
+    if arguments.page:
+        from scalebound.audit.page import write_page
+
+        write_page(arguments.results, arguments.page, outcome.findings, summary(outcome))
+        made.append(arguments.page)
+    _print(console, outcome)
+    for path in made:
+        console.print(f"wrote {path}", highlight=False, soft_wrap=True)
+    if outcome.findings:
+        sys.stdout.flush()
+        raise InputError(arguments.results, f"{len(outcome.findings)} problems", "The list above names each file and its repair")
+    return made
+
+
+def summary(outcome):
+    """{what: text} of an audit, as printed and as shown on the page."""
+    total = sum(size for _, _, size, _, _ in outcome.manifest)
+    return {
+        "families": ", ".join(outcome.families),
+        "artifacts": f"{len(outcome.manifest)} files, {total / 1e6:.1f} MB, hashes and recorded inputs checked",
+        "numbers": f"{outcome.recomputed} jobs computed again from their inputs",
+        "code": f"{len(outcome.older)} artifacts made by older code" if outcome.older else "every artifact made by the current code",
+        "problems": str(len(outcome.findings)),
+    }
+
+
+def _print(console, outcome):
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    for key, text in summary(outcome).items():
+        table.add_row(key, text)
+    console.print(table)
+    for note in outcome.notes[:SHOWN]:
+        console.print(f"note: {note}", highlight=False, markup=False)
+    for name in outcome.older[:SHOWN]:
+        console.print(f"older code: {name}", highlight=False, markup=False)
+    for finding in outcome.findings[:SHOWN]:
+        lines = Table(box=box.SIMPLE, show_header=False, padding=(0, 1, 0, 0))
+        for key in ("path", "expected", "found", "repair"):
+            lines.add_row({"path": "file"}.get(key, key), getattr(finding, key).replace("[", "\\["))
+        console.print(lines)
+    if len(outcome.findings) > SHOWN:
+        console.print(f"... and {len(outcome.findings) - SHOWN} more")
+
+
+def _write_manifest(path, rows):
+    lines = ["path\tstage\tbytes\tsha256\tcode"] + ["\t".join(map(str, row)) for row in sorted(rows)]
+    atomic.write_bytes(path, ("\n".join(lines) + "\n").encode())
+    return path
