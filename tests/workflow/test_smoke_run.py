@@ -8,7 +8,24 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-REQUIRED_COLUMNS = ["checkpoint", "n_params", "n_tokens", "quantizer", "bits", "nominal_bits_per_param", "coded_bits_per_param", "train_loss", "quantized_loss", "C", "sigma", "alpha", "paper_bound", "freedman_bound", "azuma_bound", "vocab_size"]
+REQUIRED_COLUMNS = [
+    "checkpoint",
+    "n_params",
+    "n_tokens",
+    "quantizer",
+    "bits",
+    "nominal_bits_per_param",
+    "coded_bits_per_param",
+    "train_loss",
+    "quantized_loss",
+    "C",
+    "sigma",
+    "alpha",
+    "paper_bound",
+    "freedman_bound",
+    "azuma_bound",
+    "vocab_size",
+]
 
 
 @pytest.fixture(scope="module")

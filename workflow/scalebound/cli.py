@@ -1,12 +1,21 @@
 """`scalebound STAGE ...`: one subcommand per rule of the workflow, each in its own module under `commands`."""
 
 import argparse
+import errno
 import importlib
 import os
 import sys
 
 import scalebound
 from scalebound.errors import InputError
+
+_REMEDIES = {
+    errno.ENOSPC: "Free some space, then run the same command again: nothing half-written was left",
+    errno.EDQUOT: "Free some of the quota, then run the same command again: nothing half-written was left",
+    errno.EROFS: "Run in a folder that can be written",
+    errno.EACCES: "Make the folder writable, or run in another one",
+    errno.EPERM: "Make the folder writable, or run in another one",
+}
 
 COMMANDS = {
     "fetch-corpus": "download the pinned wheels of a stream (network)",
@@ -57,10 +66,21 @@ def _run(name, module, arguments, argv):
     except InputError as error:
         print(f"scalebound {name}: error: {error}", file=sys.stderr)
         return 1
-    except BrokenPipeError:
+    except OSError as error:
+        return _report_full_or_forbidden(name, error)
+    return 0
+
+
+def _report_full_or_forbidden(name, error):
+    """A disk that is full or a folder that may not be written is the user's to mend; anything else is a defect."""
+    if isinstance(error, BrokenPipeError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-    return 0
+    if error.errno not in _REMEDIES:
+        raise error
+    where = error.filename or "output"
+    print(f"scalebound {name}: error: {where}: {os.strerror(error.errno)}. {_REMEDIES[error.errno]}", file=sys.stderr)
+    return 1
 
 
 def _parser():

@@ -1,5 +1,7 @@
 """Grids and round-to-nearest: every weight at its nearest grid point, on scales that float16 holds exactly."""
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -70,7 +72,7 @@ def test_every_further_bit_lowers_the_error(group):
     weights = gaussian(16, 40)
     errors = [float((torch.from_numpy(rtn.quantize(weights, bits, group).dequantize()) - weights).square().sum()) for bits in BITS]
     # one bit halves the step; the clipping search makes it a little less than a quarter of the square
-    assert all(later < 0.4 * earlier for earlier, later in zip(errors, errors[1:]))
+    assert all(later < 0.4 * earlier for earlier, later in itertools.pairwise(errors))
 
 
 @pytest.mark.parametrize("bits", BITS)

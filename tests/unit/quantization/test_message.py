@@ -53,7 +53,9 @@ def sealed(body):
 
 @st.composite
 def architectures(draw):
-    uses = st.sampled_from([("linear", 2), ("conv1d", 2), ("embedding", 2), ("tied", 2), ("vector", 1), ("vector", 0), ("other", 2), ("other", 3), ("other", 4)])
+    uses = st.sampled_from(
+        [("linear", 2), ("conv1d", 2), ("embedding", 2), ("tied", 2), ("vector", 1), ("vector", 0), ("other", 2), ("other", 3), ("other", 4)]
+    )
     parameters = []
     for k, (use, dimensions) in enumerate(draw(st.lists(uses, max_size=5))):
         shape = draw(st.lists(st.integers(1, 6), min_size=dimensions, max_size=dimensions))

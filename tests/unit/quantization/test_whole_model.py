@@ -1,14 +1,17 @@
 """Whole models of five families through quantization, message and decoder: nothing is lost on the way."""
 
 import copy
+import shutil
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from scalebound import scoring
 from scalebound.config import Quantizer
+from scalebound.errors import InputError
 from scalebound.quantization import gptq, message, rtn
 from scalebound.quantization.calibration import layer_groups, second_moments
 from scalebound.quantization.integers import from_matrix, to_matrix
@@ -147,6 +150,16 @@ def test_escalated_damping_is_reported(saved_neox, load, calibration):
     assert first.escalated
     assert 1e-10 < first.damping <= 1e-4
     assert all(q.escalated == (q.damping > 1e-10) for q in case.done.values() if q.method == "gptq")
+
+
+def test_a_folder_without_one_of_the_weights_is_refused_not_filled_at_random(saved_neox, load, tmp_path):
+    for file in saved_neox.folder.iterdir():
+        shutil.copy(file, tmp_path)
+    weights = load_file(tmp_path / "model.safetensors")
+    del weights["gpt_neox.layers.1.attention.dense.weight"]
+    save_file(weights, tmp_path / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(InputError):
+        load(tmp_path)
 
 
 STATE_SPACE = {"vocab_size": 61, "hidden_size": 16, "num_hidden_layers": 2, "state_size": 4, "time_step_rank": 2}

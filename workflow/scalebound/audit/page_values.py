@@ -18,7 +18,8 @@ def significant(value, digits=4):
     """`value` with `digits` significant digits, for what spans orders of magnitude."""
     shown = f"{_finite(value):.{digits}g}"
     mantissa, _, exponent = shown.partition("e")
-    return _data(value, f"{mantissa}·10^{int(exponent)}" if exponent else mantissa)
+    power = Markup("·10<sup>{}</sup>").format(_minus(str(int(exponent)))) if exponent else ""
+    return _data(value, Markup.escape(_minus(mantissa)) + power)
 
 
 def whole(value):
@@ -60,4 +61,8 @@ def _finite(value):
 
 def _data(value, shown):
     text = value if isinstance(value, str) else repr(value.item() if hasattr(value, "item") else value)
-    return Markup('<data value="{}">{}</data>').format(text, Markup.escape(shown).replace("-", "−"))
+    return Markup('<data value="{}">{}</data>').format(text, shown if isinstance(shown, Markup) else _minus(shown))
+
+
+def _minus(text):
+    return text.replace("-", "−")

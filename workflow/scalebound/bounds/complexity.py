@@ -12,7 +12,8 @@ def complexity(code_length_bits, tokens, failure_probability, *grid_sizes):
 
     `code_length_bits` is L(h), `tokens` is n; every grid that is searched after the data was seen pays its size.
     """
-    if code_length_bits < 0 or tokens < 1 or not 0 < failure_probability < 1 or any(size < 1 for size in grid_sizes):
+    # written so that NaN fails it
+    if not (code_length_bits >= 0 and tokens >= 1 and 0 < failure_probability < 1 and all(size >= 1 for size in grid_sizes)):
         raise InputError(
             "complexity",
             f"L={code_length_bits} bits, n={tokens}, delta={failure_probability}, grids {grid_sizes}",

@@ -13,6 +13,7 @@ from scalebound.bounds.azuma import azuma_bound
 from scalebound.bounds.complexity import alpha_grid, complexity, s_grid
 from scalebound.bounds.decomposition import decompose
 from scalebound.bounds.freedman import freedman_bound
+from scalebound.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,13 @@ def evaluate(problem, code_length_bits, settings):
 
     (P) uses the closed-form alpha, which the code length alone determines, so its C pays for the grid of s only; (F)
     and Azuma search the grid of alpha and pay for it.
+
+    Raises:
+        InputError: a loss or entropy that is not finite.
     """
+    # checked before smoothing, which makes an infinite loss finite
+    if not (np.isfinite(problem.nll).all() and np.isfinite(problem.entropy).all() and np.isfinite(problem.train_loss)):
+        raise InputError("scores", "a loss or entropy is NaN or infinite", "Score the checkpoint again")
     delta, s_values = settings.failure_probability, s_grid(settings.s_points)
     alphas = alpha_grid(settings.alpha_points, settings.alpha_min, settings.alpha_max)
     n = problem.tokens

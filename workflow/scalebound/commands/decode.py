@@ -4,13 +4,13 @@ import json
 from pathlib import Path
 
 import numpy as np
-from safetensors.numpy import save_file
 
 from scalebound import atomic
 from scalebound.errors import InputError
 from scalebound.provenance import describe_files, identity, read_json
 from scalebound.quantization import message
 from scalebound.quantization.integers import from_matrix
+from scalebound.tensor_files import write_tensors
 
 FILES = ("config.json", "model.safetensors")
 
@@ -26,8 +26,7 @@ def run(arguments):
     weights = rebuild(_read(arguments.message), architecture, arguments.message)
     made_of = identity("decode", {"message": arguments.message, "architecture": arguments.architecture}, {}, packages=["numpy"])
     atomic.write_bytes(folder / "config.json", (json.dumps(architecture["config"], indent=2, sort_keys=True) + "\n").encode())
-    with atomic.replacing(folder / "model.safetensors") as temporary:
-        save_file(weights, temporary, metadata={"format": "pt"})
+    write_tensors(folder / "model.safetensors", weights, {"format": "pt"})
     files = describe_files(folder, FILES)
     facts = {key: architecture[key] for key in ("n_params", "vocab_size")}
     atomic.write_json(folder / "decoded.json", {"identity": made_of, "folder": str(folder), "files": files, **facts})

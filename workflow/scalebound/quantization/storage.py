@@ -3,12 +3,11 @@
 import json
 
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
 
-from scalebound import atomic
 from scalebound.errors import InputError
 from scalebound.provenance import KEY
 from scalebound.quantization.integers import IntegerTensor
+from scalebound.tensor_files import write_tensors
 
 
 def write(path, tensors, identity):
@@ -16,8 +15,7 @@ def write(path, tensors, identity):
     arrays = {f"{name}.{part}": getattr(t, part) for name, t in tensors.items() for part in ("codes", "scales", "zeros")}
     grids = {name: [t.bits, t.group] for name, t in tensors.items()}
     metadata = {KEY: json.dumps(identity, sort_keys=True), "grids": json.dumps(grids, sort_keys=True)}
-    with atomic.replacing(path) as temporary:
-        save_file(arrays, temporary, metadata=metadata)
+    write_tensors(path, arrays, metadata)
 
 
 def read(path):

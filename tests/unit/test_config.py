@@ -1,0 +1,99 @@
+"""The configuration's models: what they refuse, what they say, and that the stored schemas are theirs."""
+
+import copy
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from scalebound import checkpoints
+from scalebound.commands.schema import SCHEMAS
+from scalebound.config import TrainingRun, parse, parse_config
+from scalebound.errors import InputError
+
+ROOT = Path(__file__).resolve().parents[2]
+DEFAULT = yaml.safe_load((ROOT / "config/config.yaml").read_text())
+
+
+def test_the_default_configuration_and_its_table_are_valid():
+    config = parse_config(DEFAULT)
+    rows = checkpoints.read_table(ROOT / config.checkpoints)
+    checkpoints.check_against(checkpoints.select(rows, config.families), config)
+    assert [row.slug for row in rows] == ["ladder-20k", "ladder-45k", "ladder-110k", "ladder-250k"]
+
+
+def parameters(run, vocab_size):
+    """GPT-NeoX with untied embeddings, counted by hand: two vocabularies, final norm, and a block of 12 h^2 + 13 h."""
+    h = run.hidden_size
+    return 2 * vocab_size * h + 2 * h + run.layers * (12 * h * h + 13 * h)
+
+
+def test_every_run_of_the_ladder_sees_twenty_tokens_per_parameter():
+    config = parse_config(DEFAULT)
+    for name, run in config.training.items():
+        stream = config.streams[run.stream]
+        tokens = run.steps * run.batch_rows * (stream.row_tokens - 1)
+        assert tokens / parameters(run, stream.tokenizer.vocab_size) == pytest.approx(20, abs=0.02), name
+
+
+def test_every_stream_of_the_ladder_is_pinned():
+    config = parse_config(DEFAULT)
+    for run in config.training.values():
+        assert str(run.steps * run.batch_rows) in config.streams[run.stream].sha256
+
+
+@pytest.mark.parametrize("name", SCHEMAS)
+def test_stored_schemas_are_those_of_the_models(name):
+    """After a change of the models: `scalebound schema --out workflow/schemas`."""
+    stored = json.loads((ROOT / "workflow/schemas" / name).read_text())
+    assert stored == SCHEMAS[name].model_json_schema()
+    assert stored["additionalProperties"] is False
+
+
+def test_every_object_of_the_schema_refuses_unknown_keys():
+    schema = json.loads((ROOT / "workflow/schemas/config.schema.json").read_text())
+    assert all(part.get("additionalProperties") is False for part in schema["$defs"].values() if part.get("type") == "object")
+
+
+def test_an_unknown_key_is_named_with_its_value():
+    value = copy.deepcopy(DEFAULT)
+    value["bound"]["s_pionts"] = 10
+    with pytest.raises(InputError, match=r"unknown key `bound.s_pionts` \(value 10\)"):
+        parse_config(value, "config.yaml")
+
+
+def test_every_problem_is_named_at_once():
+    value = copy.deepcopy(DEFAULT)
+    value["bound"]["s_points"] = 0
+    value["scoring"]["device"] = "tpu"
+    with pytest.raises(InputError) as caught:
+        parse_config(value)
+    assert "bound.s_points" in str(caught.value)
+    assert "tpu" in str(caught.value)
+
+
+@pytest.mark.parametrize("slug", ["../up", "a/b", "A", "", "x" * 65, "a b", "$(touch x)", "-x", ".x"])
+def test_slugs_are_plain_names(slug):
+    value = copy.deepcopy(DEFAULT)
+    value["families"] = [slug]
+    with pytest.raises(InputError):
+        parse_config(value)
+
+
+def test_kept_steps_are_powers_of_two_regular_points_and_the_last():
+    run = parse_config(DEFAULT).training["ladder-20k"].model_copy(update={"steps": 70, "keep_every": 25})
+    assert run.kept_steps() == [1, 2, 4, 8, 16, 25, 32, 50, 64, 70]
+
+
+def test_heads_must_divide_the_width():
+    value = DEFAULT["training"]["ladder-20k"] | {"heads": 3}
+    with pytest.raises(InputError, match="not a multiple of heads"):
+        parse(TrainingRun, value, "here")
+
+
+def test_a_seed_that_is_a_string_is_refused():
+    value = copy.deepcopy(DEFAULT)
+    value["sampling"]["score"]["seed"] = "101"
+    with pytest.raises(InputError, match=r"sampling\.score\.seed"):
+        parse_config(value)

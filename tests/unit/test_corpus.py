@@ -1,0 +1,102 @@
+"""Documents, tokenizer and rows, on wheels made here."""
+
+import io
+import zipfile
+
+import numpy as np
+import pytest
+
+from scalebound.corpus import documents, rows, tokenizer, wheels
+from scalebound.errors import InputError
+
+
+def make_wheel(path, files):
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, text in files.items():
+            archive.writestr(name, text)
+    return path
+
+
+@pytest.fixture
+def wheel(tmp_path):
+    files = {f"package/m{k}.py": f"def f{k}(x):\n    return x + {k}\n" * 20 for k in range(40)}
+    return make_wheel(tmp_path / "a.whl", files | {"package/data.txt": "no source", "package/empty.py": ""})
+
+
+def test_only_non_empty_sources_are_documents(wheel):
+    found, _ = documents.list_documents([wheel])
+    assert len(found) == 40
+
+
+def test_duplicates_and_undecodable_files_are_left_out_and_counted(tmp_path):
+    path = make_wheel(tmp_path / "b.whl", {"a.py": "x = 1\n", "b.py": "x = 1\n", "c.py": b"\xff\xfe\xfa"})
+    found, left_out = documents.list_documents([path])
+    assert [row["path"] for row in found] == ["a.py"]
+    assert left_out == {"duplicate": 1, "not UTF-8": 1}
+
+
+def test_the_order_follows_from_the_seed_and_not_from_the_archive(wheel):
+    found, _ = documents.list_documents([wheel])
+    first = documents.order_and_split(found, 1, 0.1, 0.1)
+    assert first == documents.order_and_split(found[::-1], 1, 0.1, 0.1)
+    assert [r["sha256"] for r in first] != [r["sha256"] for r in documents.order_and_split(found, 2, 0.1, 0.1)]
+
+
+def test_the_splits_are_disjoint_and_of_the_asked_sizes(wheel):
+    found, _ = documents.list_documents([wheel])
+    split = documents.order_and_split(found, 1, 0.25, 0.25)
+    sizes = {name: sum(row["bytes"] for row in split if row["split"] == name) for name in documents.SPLITS}
+    total = sum(sizes.values())
+    assert sizes["tokenizer"] / total == pytest.approx(0.25, abs=0.05)
+    assert sizes["heldout"] / total == pytest.approx(0.25, abs=0.05)
+
+
+def test_a_damaged_wheel_is_named(tmp_path):
+    (tmp_path / "c.whl").write_bytes(b"PK no archive")
+    with pytest.raises(InputError, match=r"c\.whl: not a readable wheel"):
+        list(wheels.documents(tmp_path / "c.whl"))
+
+
+def test_a_source_that_unpacks_to_a_bomb_is_refused(tmp_path):
+    data = io.BytesIO()
+    with zipfile.ZipFile(data, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("bomb.py", b"0" * (wheels.MAX_DOCUMENT_BYTES + 1))
+    (tmp_path / "d.whl").write_bytes(data.getvalue())
+    with pytest.raises(InputError, match=r"bomb\.py is"):
+        list(wheels.documents(tmp_path / "d.whl"))
+
+
+def trained(size=270):
+    return tokenizer.train(["def f(x):\n    return x + 1\n" * 50], size)
+
+
+def test_the_tokenizer_is_lossless_and_closes_documents():
+    made, text = trained(), "def g(é):\n\treturn '€'\n"
+    (ids,) = tokenizer.encode_documents(made, [text])
+    assert ids[-1] == tokenizer.END_OF_DOCUMENT_ID
+    assert made.decode(ids[:-1]) == text
+
+
+def test_the_end_of_document_spelt_in_a_document_is_plain_text():
+    (ids,) = tokenizer.encode_documents(trained(), ["a = '<|endoftext|>'\n"])
+    assert ids.count(tokenizer.END_OF_DOCUMENT_ID) == 1
+
+
+def test_training_repeats_exactly():
+    assert trained().to_str() == trained().to_str()
+
+
+def test_too_little_text_for_the_vocabulary_is_an_error():
+    with pytest.raises(InputError, match="entries instead of 5000"):
+        tokenizer.train(["x"], 5000)
+
+
+def test_rows_are_the_concatenated_documents_cut_evenly(tmp_path):
+    _, used = rows.fill_rows([[1, 2, 3], [4, 5], [6, 7, 8], [9]], 2, 3, tmp_path / "tokens.bin")
+    assert np.fromfile(tmp_path / "tokens.bin", dtype="<u2").tolist() == [1, 2, 3, 4, 5, 6]
+    assert used == 3
+
+
+def test_too_few_tokens_is_an_error(tmp_path):
+    with pytest.raises(InputError, match="3 training tokens, the runs need 6"):
+        rows.fill_rows([[1, 2, 3]], 2, 3, tmp_path / "tokens.bin")

@@ -1,0 +1,140 @@
+"""The audit page: one HTML file on which every number of the table of bounds leads back to the data it came from."""
+
+import functools
+import json
+from pathlib import Path
+
+import jinja2
+import pandas as pd
+
+from scalebound import atomic
+from scalebound.audit import page_bounds as bounds
+from scalebound.audit import page_sections as sections
+from scalebound.audit.page_files import DAMAGE, Files, attempt
+from scalebound.audit.page_text import legend
+from scalebound.audit.page_values import anchor
+from scalebound.plan import DRAWS
+
+TEMPLATES = Path(__file__).resolve().parent / "templates"
+
+
+def write_page(results, out, findings=(), summary=None):
+    """Write the audit page of a folder of results.
+
+    Args:
+        results: the folder of results.
+        out: path of the HTML file, which needs no other file and no network.
+        findings: what an audit found wrong, objects with the attributes path, expected, found and repair.
+        summary: {name: value} shown at the top; None when nothing was checked, and the page then claims nothing.
+
+    A file that is missing or damaged costs the page the sections that show it; they say what is wrong.
+    """
+    files = Files(results)
+    families = [_family(files, name) for name in _family_names(files.root)]
+    streams = [_stream(files, name) for name in _stream_names(files.root, families)]
+    page = {
+        "families": families,
+        "streams": streams,
+        "findings": [_finding(finding) for finding in findings],
+        "summary": None if summary is None else {str(key): str(value) for key, value in summary.items()},
+        "legend": legend(),
+        "homes": files.homes,
+        "root": files.root.name,
+    }
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    atomic.write_bytes(out, environment.get_template("audit.html.j2").render(page).encode("utf-8", errors="backslashreplace"))
+
+
+def _finding(finding):
+    return {name: str(getattr(finding, name)) for name in ("path", "expected", "found", "repair")}
+
+
+def _family_names(root):
+    """Families with a table or a configuration; results of several families share the folder."""
+    return sorted({path.parent.name for pattern in ("*/bounds.csv", "*/config.json") for path in root.glob(pattern)})
+
+
+def _stream_names(root, families):
+    """Streams that lie there, and those that a checkpoint refers to."""
+    there = {path.name for path in (root / "streams").glob("*") if path.is_dir()}
+    referred = [checkpoint["stream"] for family in families for checkpoint in family["checkpoints"]]
+    return sorted(there.union(filter(None, referred)))
+
+
+def _family(files, name):
+    checkpoints = [_checkpoint(files, name, slug, quantizers) for slug, quantizers in _pairs(files.root / name).items()]
+    table = attempt(files, anchor(name), bounds.family_table, name)
+    return {"name": name, "anchor": anchor(name), "table": table, "checkpoints": checkpoints}
+
+
+def _pairs(folder):
+    """{checkpoint: [quantizer]} of the table, and of the configuration what the table lacks, so that no damage hides them."""
+    pairs = {}
+    for read in (_pairs_of_table, _pairs_of_configuration):
+        try:
+            found = read(folder)
+        except DAMAGE:  # the section of the table says what is wrong with it
+            continue
+        for slug, quantizer in found:
+            quantizers = pairs.setdefault(slug, [])
+            quantizers += [quantizer] if quantizer not in quantizers else []
+    return pairs
+
+
+def _pairs_of_table(folder):
+    table = pd.read_csv(folder / "bounds.csv", dtype=str, keep_default_na=False)
+    return list(zip(table["checkpoint"], table["quantizer"]))
+
+
+def _pairs_of_configuration(folder):
+    saved = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    quantizers = list(map(str, saved["config"]["quantize_with"]))
+    return [(str(row["slug"]), quantizer) for row in saved["checkpoints"] for quantizer in quantizers]
+
+
+def _checkpoint(files, family, slug, quantizers):
+    home, folder = anchor(family, slug), f"{family}/{slug}"
+    make = functools.partial(attempt, files)
+    # the checkpoint's own sections first: a file that several sections show is at home where it says most
+    made = {
+        "slug": slug,
+        "anchor": home,
+        "resolved": make(f"{home}/resolve", sections.resolved, folder),
+        "training": make(f"{home}/resolve/training", sections.training, folder),
+        "draws": [(name, make(f"{home}/sample/{name}", sections.draw, folder, name)) for name in DRAWS],
+        "scores": make(f"{home}/score", sections.plain_scores, folder),
+        "worst": make(f"{home}/score/windows", sections.worst_windows, folder),
+        "quantizers": [_quantizer(make, folder, home, name) for name in quantizers],
+    }
+    streams = [section.content.get("stream") for section in (made["resolved"], *(draw for _, draw in made["draws"]))]
+    made["stream"] = next((stream for stream in streams if isinstance(stream, str) and stream), None)
+    made["stream_anchor"] = anchor("streams", made["stream"])
+    return made
+
+
+def _quantizer(make, checkpoint, parent, name):
+    home, folder = f"{parent}/quantizers/{anchor(name)}", f"{checkpoint}/quantizers/{name}"
+    return {
+        "name": name,
+        "anchor": home,
+        "bound": make(f"{home}/bound", bounds.bound, folder),
+        "formulas": make(f"{home}/bound/formulas", bounds.formulas, checkpoint, folder),
+        "scores": make(f"{home}/score", sections.quantized_scores, checkpoint, folder),
+        "raised": make(f"{home}/score/windows", sections.raised_window, checkpoint, folder),
+        "code": make(f"{home}/encode", sections.code, folder),
+    }
+
+
+def _stream(files, name):
+    home = anchor("streams", name)
+    rows = sorted(path.name for path in (files.root / "streams" / name).glob("rows*") if path.is_dir())
+    return {
+        "name": name,
+        "anchor": home,
+        "documents": attempt(files, f"{home}/documents", sections.documents, name),
+        "tokenizer": attempt(files, f"{home}/tokenizer", sections.tokenizer, name),
+        "wheels": attempt(files, f"{home}/wheels", sections.wheels, name),
+        "rows": [(folder, attempt(files, f"{home}/{anchor(folder)}", sections.rows, f"streams/{name}/{folder}")) for folder in rows],
+    }

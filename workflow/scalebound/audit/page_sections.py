@@ -1,0 +1,279 @@
+"""The sections of the audit page below the bounds: scores, code, windows, identity of a checkpoint, training, stream."""
+
+import json
+from pathlib import PurePosixPath
+
+import numpy as np
+
+from scalebound.audit import page_charts as charts
+from scalebound.audit.page_text import TokenText
+from scalebound.audit.page_values import number, short, significant, size, whole
+from scalebound.corpus.documents import SPLITS
+
+WINDOWS_SHOWN = 3
+BARS_SHOWN = 12
+BINS = 40
+_QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
+
+
+def quantized_scores(section, checkpoint, folder):
+    """Losses of the quantized beside those of the plain model, token by token the same windows."""
+    plain, quantized = (_losses(section, f"{base}/score/scores.parquet") for base in (checkpoint, folder))
+    _, made = section.table(f"{folder}/score/scores.parquet", "score")
+    edges = np.linspace(0, max(plain.max(), quantized.max()), BINS + 1)
+    label = f"Histogram of token losses in nats: plain model, mean {plain.mean():.3f}; quantized model, mean {quantized.mean():.3f}"
+    series = [(_shares(plain, edges), charts.SKY, True), (_shares(quantized, edges), charts.VERMILION, False)]
+    columns = [_statistics(plain), _statistics(quantized)]
+    return {
+        "chart": charts.histogram(edges, series, "loss of a token (nats)", label),
+        "rows": [(name, number(a), number(b), number(b - a)) for (name, a), (_, b) in zip(*columns)],
+        "tokens": whole(plain.size),
+        "device": made["device"],
+        "dtype": made["dtype"],
+    }
+
+
+def raised_window(section, checkpoint, folder):
+    """The window whose mean loss quantization raised most, in the quantized model's losses."""
+    plain, quantized = (_losses(section, f"{base}/score/scores.parquet") for base in (checkpoint, folder))
+    order = np.argsort(plain.mean(axis=1) - quantized.mean(axis=1), kind="stable")[:1]
+    return {"windows": _texts(section, checkpoint, quantized, order, plain)}
+
+
+def plain_scores(section, checkpoint):
+    """Losses of the unquantized model."""
+    losses = _losses(section, f"{checkpoint}/score/scores.parquet")
+    table, made = section.table(f"{checkpoint}/score/scores.parquet", "score")
+    edges = np.linspace(0, losses.max(), BINS + 1)
+    label = f"Histogram of token losses of the unquantized model in nats, mean {losses.mean():.3f}"
+    entropy = table["entropy"].to_numpy().astype(np.float64)
+    return {
+        "chart": charts.histogram(edges, [(_shares(losses, edges), charts.SKY, True)], "loss of a token (nats)", label),
+        "rows": [(name, number(a), number(b)) for (name, a), (_, b) in zip(_statistics(losses), _statistics(entropy))],
+        "tokens": whole(losses.size),
+        "windows": whole(len(losses)),
+        "device": made["device"],
+        "dtype": made["dtype"],
+        "mean": float(losses.mean()),
+    }
+
+
+def worst_windows(section, checkpoint):
+    """The windows with the highest mean loss under the unquantized model, as text."""
+    losses = _losses(section, f"{checkpoint}/score/scores.parquet")
+    order = np.argsort(-losses.mean(axis=1), kind="stable")[:WINDOWS_SHOWN]
+    return {"windows": _texts(section, checkpoint, losses, order)}
+
+
+def code(section, folder):
+    """The message that the quantized model is written as, tensor by tensor."""
+    data, report = section.json(f"{folder}/encode/code.json", "encode"), section.json(f"{folder}/quantize/quantization.json", "quantize")
+    decoded = section.json(f"{folder}/decode/decoded.json", "decode")
+    settings = data["identity"]["settings"]
+    tensors = [_tensor(line, data["bits_by_parameter"], settings["bits"]) for line in report["parameters"]]
+    rest = data["code_length_bits"] - sum(tensor["bits"] for tensor in tensors)
+    escalated = sum(1 for line in report["parameters"] if line["damping_escalated"])
+    facts = [
+        ("message", f"{folder}/encode/model.sbq", size(data["bytes"])),
+        ("code length L", "8 × bytes, and what makes the message self-delimiting", _bits(data["code_length_bits"])),
+        ("coded bits per parameter", "L / N: what the message really takes", number(data["coded_bits_per_param"], 3)),
+        ("nominal bits per parameter", "the paper’s accounting: scales and exceptions left out", number(data["nominal_bits_per_param"], 3)),
+        ("squared error of the weights", "sum over all entries", significant(sum(tensor["error"] for tensor in tensors))),
+        ("tensors by GPTQ", "the rest is rounded to nearest", whole(sum(line["method"] == "gptq" for line in report["parameters"]))),
+        ("tensors with raised damping", f"above the configured {settings['damping']}", whole(escalated)),
+    ]
+    return {
+        "facts": [(name, section.name(note) if name == "message" else note, value) for name, note, value in facts],
+        "settings": ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in sorted(settings.items())),
+        "chart": charts.named_bars(_bars(tensors, rest), "Coded bits of each tensor, largest first; a tick marks the nominal bits"),
+        "tensors": [_tensor_row(tensor) for tensor in tensors],
+        "rest": whole(rest),
+        "files": _files(section, data["files"], f"{folder}/encode") + _files(section, decoded["files"], f"{folder}/decode"),
+    }
+
+
+def draw(section, checkpoint, name):
+    """The windows of one draw: from where, with which seed, and how evenly."""
+    rows, tokens, made = section.windows(f"{checkpoint}/sample/{name}/windows.parquet")
+    settings = made["settings"]
+    seen = settings["rows_seen"]
+    edges = np.linspace(0, seen, min(BINS, seen) + 1)
+    counts, _ = np.histogram(rows, edges)
+    label = f"Histogram of the {len(rows)} drawn row ids over the {seen} rows that the checkpoint saw; counts from {counts.min()} to {counts.max()}"
+    facts = [
+        ("windows", whole(len(rows))),
+        ("distinct rows", whole(len(np.unique(rows)))),
+        ("seed", str(settings["seed"])),
+        ("rows seen by the checkpoint", whole(seen)),
+        ("tokens of a window", whole(tokens.shape[1])),
+        ("predictions in the draw", whole(tokens.shape[0] * (tokens.shape[1] - 1))),
+        ("predictions seen by the checkpoint", whole(settings["tokens_seen"])),
+    ]
+    chart = charts.counts(edges, counts, len(rows) / (len(edges) - 1), "row id in the stream", label)
+    return {"facts": facts, "sha256": made["tokens_sha256"], "chart": chart, "source": made["inputs"]["tokens"]["path"], "stream": _stream_of(made)}
+
+
+def resolved(section, checkpoint):
+    """Which files hold the checkpoint and what it has seen."""
+    data = section.json(f"{checkpoint}/resolve/resolved.json", "resolve")
+    architecture = section.json(f"{checkpoint}/resolve/architecture.json", "resolve")
+    row, folder = data["checkpoint"], PurePosixPath(data["folder"])
+    facts = [
+        ("training run", str(row["repo"])),
+        ("revision", str(row["revision"])),
+        ("step", whole(row["step"])),
+        ("parameters N", whole(data["n_params"])),
+        ("predictions seen n", whole(row["tokens_seen"])),
+        ("tokens per parameter n/N", number(row["tokens_seen"] / data["n_params"], 2)),
+        ("vocabulary V", whole(data["vocab_size"])),
+        ("architecture", ", ".join(map(str, architecture["config"].get("architectures") or ["not named"]))),
+    ]
+    return {
+        "facts": facts,
+        "files": [{"name": str(folder / file["name"]), "bytes": size(file["bytes"]), "sha256": file["sha256"]} for file in data["files"]],
+        "config": json.dumps(architecture["config"], indent=1, sort_keys=True),
+        "heading": [(short(data["n_params"]), "parameters"), (short(row["tokens_seen"]), "tokens"), (whole(row["step"]), "steps")],
+        "stream": row["stream"],
+    }
+
+
+def training(section, checkpoint):
+    """The training loss of the run up to and beyond the checkpoint."""
+    row = section.json(f"{checkpoint}/resolve/resolved.json", "resolve")["checkpoint"]
+    sampled = float(_losses(section, f"{checkpoint}/score/scores.parquet").mean())
+    table, _ = section.table(f"training/{row['repo']}/loss.parquet", "train")
+    steps, losses = (table[name].to_numpy().astype(np.float64) for name in ("step", "loss"))
+    shown = _thin(steps, losses)
+    label = (
+        f"Training loss of run {row['repo']} from {losses[0]:.3f} nats at step 1 to {losses[-1]:.3f} at step {int(steps[-1])}; checkpoint at step {row['step']}"
+    )
+    facts = [
+        ("steps of the run", whole(len(steps))),
+        ("first loss", number(losses[0])),
+        (f"loss of the batch at step {row['step']}", number(losses[list(steps).index(row["step"])])),
+        ("loss of the checkpoint on the scored windows", number(sampled)),
+    ]
+    return {"facts": facts, "chart": charts.curve(*shown, row["step"], sampled, label), "thinned": len(shown[0]) < len(steps)}
+
+
+def documents(section, stream):
+    """How many documents of each wheel went into each part of a stream."""
+    table, made = section.table(f"streams/{stream}/documents.parquet", "documents")
+    frame = table.select(["split", "wheel", "bytes"]).to_pandas()
+    rows = []
+    for wheel, part in frame.groupby("wheel", sort=True):
+        rows.append((wheel, [_amount(part[part["split"] == split]) for split in SPLITS]))
+    rows.append(("all", [_amount(frame[frame["split"] == split]) for split in SPLITS]))
+    return {"rows": rows, "splits": SPLITS, "left_out": [(reason, whole(count)) for reason, count in made["left_out"].items()]}
+
+
+def wheels(section, stream):
+    """The downloaded wheels of a stream."""
+    data = section.json(f"streams/{stream}/wheels/fetched.json", "fetch-corpus")
+    return {"files": _files(section, data["files"], f"streams/{stream}/wheels")}
+
+
+def tokenizer(section, stream):
+    """The tokenizer of a stream."""
+    section.file(f"streams/{stream}/tokenizer.json")
+    data = section.json(f"streams/{stream}/tokenizer.identity.json", "tokenizer")
+    return {"vocab_size": whole(data["vocab_size"]), "files": _files(section, data["files"], f"streams/{stream}")}
+
+
+def rows(section, folder):
+    """The rows of tokens that training runs read."""
+    data = section.json(f"{folder}/stream.json", "tokenize")
+    facts = [
+        ("rows", whole(data["rows"])),
+        ("tokens of a row", whole(data["row_tokens"])),
+        ("documents used", whole(data["documents"])),
+        ("bytes of these documents", size(data["bytes"])),
+        ("vocabulary V", whole(data["vocab_size"])),
+        ("digest pinned in the configuration", "yes" if data["identity"]["settings"]["pinned"] else "no"),
+    ]
+    return {"facts": facts, "files": _files(section, data["files"], folder)}
+
+
+def _losses(section, path):
+    """float64 [windows, predictions] of a scores.parquet, whose rows are in the order of windows and positions."""
+    table, _ = section.table(path, "score")
+    window, position = (table[name].to_numpy() for name in ("window", "position"))
+    shape = (int(window.max()) + 1, int(position.max()) + 1)
+    expected = np.divmod(np.arange(shape[0] * shape[1]), shape[1])
+    if not (np.array_equal(window, expected[0]) and np.array_equal(position, expected[1])):
+        raise ValueError(f"{section.name(path)}: its rows are not every position of every window in order")
+    losses = table["nll"].to_numpy().astype(np.float64).reshape(shape)
+    if not np.isfinite(losses).all():
+        raise ValueError(f"{section.name(path)}: a loss is not finite")
+    return losses
+
+
+def _shares(losses, edges):
+    return np.histogram(losses, edges)[0] / losses.size * 100
+
+
+def _statistics(values):
+    quantiles = [(f"{q:.0%} quantile", float(np.quantile(values, q))) for q in _QUANTILES]
+    quantiles[_QUANTILES.index(0.5)] = ("median", float(np.median(values)))
+    return [("mean", float(values.mean())), ("standard deviation", float(values.std())), *quantiles, ("maximum", float(values.max()))]
+
+
+def _texts(section, checkpoint, losses, order, before=None):
+    """Windows as coloured text; `before` are the plain model's losses when `losses` are another model's."""
+    row_ids, tokens, made = section.windows(f"{checkpoint}/sample/score/windows.parquet")
+    text = TokenText(section.file(f"streams/{_stream_of(made)}/tokenizer.json"))
+    shown = []
+    for i in map(int, order):
+        means = {"mean": number(losses[i].mean()), "before": None if before is None else number(before[i].mean())}
+        shown.append({"window": i, "row": whole(row_ids[i]), **means, "text": text.window(tokens[i], losses[i])})
+    return shown
+
+
+def _stream_of(made):
+    """The stream's name from the path of the tokens that windows were drawn from: streams/<stream>/rows<n>/tokens.bin."""
+    return PurePosixPath(made["inputs"]["tokens"]["path"]).parts[-3]
+
+
+def _tensor(line, coded, bits):
+    keys = ("name", "method", "bits", "group", "entries", "damping", "damping_escalated", "squared_error")
+    name, method, own, group, entries, damping, escalated, error = (line[key] for key in keys)
+    made = {"name": name, "method": method, "own_bits": own, "group": group, "entries": entries, "error": error, "bits": coded[name]}
+    return {**made, "nominal": bits * entries, "damping": damping, "escalated": escalated}
+
+
+def _tensor_row(tensor):
+    damping = "" if tensor["damping"] is None else significant(tensor["damping"])
+    cells = [whole(tensor["entries"]), whole(tensor["own_bits"]), whole(tensor["group"]), whole(tensor["nominal"]), whole(tensor["bits"])]
+    cells += [number(tensor["bits"] / tensor["entries"], 2), damping, significant(tensor["error"])]
+    return {"name": tensor["name"], "method": tensor["method"], "cells": cells, "escalated": tensor["escalated"]}
+
+
+def _bars(tensors, rest):
+    ordered = sorted(tensors, key=lambda tensor: -tensor["bits"])
+    bars = [(t["name"], t["bits"], t["nominal"], f"{t['bits']:,} bits, {t['bits'] / t['entries']:.2f} an entry") for t in ordered[:BARS_SHOWN]]
+    others = ordered[BARS_SHOWN:]
+    if others:
+        total, entries = sum(t["bits"] for t in others), sum(t["entries"] for t in others)
+        bars.append((f"{len(others)} smaller tensors", total, sum(t["nominal"] for t in others), f"{total:,} bits, {total / entries:.2f} an entry"))
+    return [*bars, ("header and self-delimiting length", rest, None, f"{rest:,} bits")]
+
+
+def _bits(count):
+    return whole(count) + " bits"
+
+
+def _amount(part):
+    return whole(len(part)), size(int(part["bytes"].sum()))
+
+
+def _files(section, files, folder):
+    return [{"name": section.name(f"{folder}/{file['name']}"), "bytes": size(file["bytes"]), "sha256": file["sha256"]} for file in files]
+
+
+def _thin(steps, losses, points=240):
+    """At most `points` of a curve: means of groups of steps that are even on a logarithmic axis."""
+    if len(steps) <= points:
+        return steps, losses
+    starts = np.unique(np.geomspace(1, len(steps), points).astype(int) - 1)
+    counts = np.diff([*starts, len(steps)])
+    return np.add.reduceat(steps, starts) / counts, np.add.reduceat(losses, starts) / counts
