@@ -30,8 +30,10 @@ def write_page(results, out, findings=(), summary=None):
     A file that is missing or damaged costs the page the sections that show it; they say what is wrong.
     """
     files = Files(results)
+    # what is shared comes first: a file is at home in the first section that shows it, where its identity is shown too
+    streams = [_stream(files, path.name, _rows_in(path)) for path in sorted((files.root / "streams").glob("*")) if path.is_dir()]
     families = [_family(files, name) for name in _family_names(files.root)]
-    streams = [_stream(files, name) for name in _stream_names(files.root, families)]
+    streams += [_stream(files, name, ()) for name in _missing_streams(streams, families)]
     page = {
         "families": families,
         "streams": streams,
@@ -56,17 +58,17 @@ def _family_names(root):
     return sorted({path.parent.name for pattern in ("*/bounds.csv", "*/config.json") for path in root.glob(pattern)})
 
 
-def _stream_names(root, families):
-    """Streams that lie there, and those that a checkpoint refers to."""
-    there = {path.name for path in (root / "streams").glob("*") if path.is_dir()}
-    referred = [checkpoint["stream"] for family in families for checkpoint in family["checkpoints"]]
-    return sorted(there.union(filter(None, referred)))
+def _missing_streams(streams, families):
+    """Streams that a checkpoint refers to and that are not there: their sections say so, and no link is broken."""
+    referred = {checkpoint["stream"] for family in families for checkpoint in family["checkpoints"]}
+    return sorted(referred - {stream["name"] for stream in streams} - {None})
 
 
 def _family(files, name):
     checkpoints = [_checkpoint(files, name, slug, quantizers) for slug, quantizers in _pairs(files.root / name).items()]
     table = attempt(files, anchor(name), bounds.family_table, name)
-    return {"name": name, "anchor": anchor(name), "table": table, "checkpoints": checkpoints}
+    configuration = attempt(files, anchor(name, "config"), sections.configuration, name)
+    return {"name": name, "anchor": anchor(name), "table": table, "configuration": configuration, "checkpoints": checkpoints}
 
 
 def _pairs(folder):
@@ -97,15 +99,14 @@ def _pairs_of_configuration(folder):
 def _checkpoint(files, family, slug, quantizers):
     home, folder = anchor(family, slug), f"{family}/{slug}"
     make = functools.partial(attempt, files)
-    # the checkpoint's own sections first: a file that several sections show is at home where it says most
     made = {
         "slug": slug,
         "anchor": home,
         "resolved": make(f"{home}/resolve", sections.resolved, folder),
-        "training": make(f"{home}/resolve/training", sections.training, folder),
         "draws": [(name, make(f"{home}/sample/{name}", sections.draw, folder, name)) for name in DRAWS],
         "scores": make(f"{home}/score", sections.plain_scores, folder),
         "worst": make(f"{home}/score/windows", sections.worst_windows, folder),
+        "training": make(f"{home}/resolve/training", sections.training, folder),
         "quantizers": [_quantizer(make, folder, home, name) for name in quantizers],
     }
     streams = [section.content.get("stream") for section in (made["resolved"], *(draw for _, draw in made["draws"]))]
@@ -120,16 +121,19 @@ def _quantizer(make, checkpoint, parent, name):
         "name": name,
         "anchor": home,
         "bound": make(f"{home}/bound", bounds.bound, folder),
-        "formulas": make(f"{home}/bound/formulas", bounds.formulas, checkpoint, folder),
         "scores": make(f"{home}/score", sections.quantized_scores, checkpoint, folder),
         "raised": make(f"{home}/score/windows", sections.raised_window, checkpoint, folder),
         "code": make(f"{home}/encode", sections.code, folder),
+        "formulas": make(f"{home}/bound/formulas", bounds.formulas, checkpoint, folder),
     }
 
 
-def _stream(files, name):
+def _rows_in(stream):
+    return sorted((path.name for path in stream.glob("rows*") if path.is_dir()), key=lambda name: (len(name), name))
+
+
+def _stream(files, name, rows):
     home = anchor("streams", name)
-    rows = sorted(path.name for path in (files.root / "streams" / name).glob("rows*") if path.is_dir())
     return {
         "name": name,
         "anchor": home,

@@ -13,6 +13,7 @@ from scalebound.bounds.complexity import complexity
 from scalebound.bounds.decomposition import decompose
 
 NAMES = {"paper": "paper’s bound (P)", "freedman": "Freedman, direct (F)", "azuma": "Azuma"}
+SHORT = {"paper": "paper (P)", "freedman": "(F)", "azuma": "Azuma"}
 LENGTHS = ("nominal", "coded")
 PIECES = (
     (charts.GREY, "loss: R̂ in (P), mean X(α) in (F) and Azuma"),
@@ -38,8 +39,8 @@ _SYMBOLS = {
 
 def family_table(section, family):
     """The table of bounds of a family, grouped by checkpoint; every number leads to where it comes from."""
-    groups = []
-    for slug, rows in section.csv(f"{family}/bounds.csv").groupby("checkpoint", sort=False):
+    table, groups = section.csv(f"{family}/bounds.csv"), []
+    for slug, rows in table.groupby("checkpoint", sort=False):
         first = rows.iloc[0]
         here = anchor(family, slug)
         facts = [
@@ -48,7 +49,7 @@ def family_table(section, family):
             (f"{here}/score", number(first["train_loss"]), "nats training loss"),
         ]
         groups.append({"slug": slug, "anchor": here, "facts": facts, "rows": [_table_row(here, row, rows) for _, row in rows.iterrows()]})
-    kinds = sorted({kind for kind in section.csv(f"{family}/bounds.csv")["kind"]})
+    kinds = sorted(set(table["kind"]))
     return {"groups": groups, "kinds": kinds, "quantizers": max((len(group["rows"]) for group in groups), default=0)}
 
 
@@ -63,9 +64,9 @@ def _table_row(here, row, rows):
     for length, suffix in (("nominal", ""), ("coded", "_coded")):
         for name in NAMES:
             column = f"{name}_bound{suffix}"
-            least = len(rows) > 1 and float(row[column]) == min(map(float, rows[column]))
-            value = {"href": f"{home}/bound/{length}/{name}", "value": number(row[column]), "vacuous": float(row[column]) >= uniform, "least": least}
-            cells.append(value)
+            value, column_values = float(row[column]), set(map(float, rows[column]))
+            least = len(column_values) > 1 and value == min(column_values)
+            cells.append({"href": f"{home}/bound/{length}/{name}", "value": number(row[column]), "vacuous": value >= uniform, "least": least})
     return {"quantizer": row["quantizer"], "anchor": home, "cells": cells}
 
 
@@ -75,14 +76,14 @@ def bound(section, folder):
     uniform = math.log(data["vocab_size"])
     bars, rows = [], []
     for length in LENGTHS:
-        for name, title in NAMES.items():
+        for name in NAMES:
             value = data[length][name]
-            bars.append((f"{title.split()[0].removesuffix(',')}, {length}", _pieces(name, value, data), value["bound"]))
+            bars.append((f"{SHORT[name]}, {length}", _pieces(name, value, data), value["bound"]))
             rows.append(_row(section.anchor, length, name, value, data))
     label = f"Stacked bars of the bounds in nats per token: {'; '.join(f'{name} {total:.3f}' for name, _, total in bars)}; log V is {uniform:.3f}"
     return {
         "kind": data["kind"],
-        "why": data["why_estimate"],
+        "why": f"Not a certificate: {data['why_estimate']}." if data["kind"] == "estimate" else "",
         "chart": charts.stacked_bars(bars, uniform, f"log V = {uniform:.3f}", label),
         "legend": PIECES,
         "uniform": number(uniform),
@@ -163,10 +164,11 @@ class _Given:
         return Markup("({} × {} + log({} / {})) / {}").format(whole(bits), number(math.log(2), 5), grids, significant(self.delta), whole(self.n))
 
     def paper(self, c, value):
-        terms = decompose(self.train_loss, self.nll.mean(), self._sigma(c, value), c, self.v)
-        numbers = [number(self.train_loss, 4), *(number(getattr(terms, key), 4) for key, *_ in TERMS[1:4])]
-        gap = number(terms.quantization_gap, 4)
-        return terms.bound, Markup("{} + {} + {} + {} + ({})").format(*numbers, gap)
+        sigma = self._sigma(c, value)
+        terms = decompose(self.train_loss, self.nll.mean(), sigma, c, self.v)
+        loss, gap = number(self.train_loss, 4), number(terms.quantization_gap, 4)
+        shown = (loss, number(c, 5), number(math.log(self.v), 4), number(sigma, 4), number(c, 5), number(terms.smoothing, 4), gap)
+        return terms.bound, Markup("{} + {} × {} + {} × √{} + {} + ({})").format(*shown)
 
     def freedman(self, c, value):
         mean, worst, sigma = self._mean(value), self._worst(value), self._sigma(c, value)

@@ -7,7 +7,7 @@ from markupsafe import Markup
 
 # Okabe and Ito's palette, as in figures/style.py (which imports matplotlib, and this page needs none)
 ORANGE, SKY, GREEN, VERMILION, BLUE, GREY = "#E69F00", "#56B4E9", "#009E73", "#D55E00", "#0072B2", "#8A8A8A"
-WIDTH = 460  # of every chart, in units of the viewBox: small enough that its text can be read on a phone
+WIDTH = 430  # of every chart, in units of the viewBox: small enough that its text can be read on a phone
 _LEFT, _RIGHT, _TOP, _BOTTOM = 44, 12, 14, 36
 
 
@@ -16,7 +16,7 @@ def stacked_bars(rows, limit, limit_label, label):
 
     A negative piece is drawn backwards from where the pieces before it end.
     """
-    left, right, step, top = 96, 44, 24, 24
+    left, right, step, top = 110, 44, 24, 24
     height = top + step * len(rows) + 30
     reach = max([limit, *(_extent(pieces) for _, pieces, _ in rows)])
     scale = _Scale((0, reach), (left, WIDTH - right))
@@ -48,7 +48,7 @@ def counts(edges, values, expected, axis, label):
     height = 170
     x = _Scale((edges[0], edges[-1]), (_LEFT, WIDTH - _RIGHT))
     y = _Scale((0, max(float(np.max(values)), expected) * 1.1), (height - _BOTTOM, _TOP))
-    parts = _frame(x, y, height, axis, "windows")
+    parts = _frame(x, y, height, axis, "windows", smallest=1)
     for value, low, high in zip(values, edges, edges[1:]):
         parts.append(_rect(x(low) + 0.5, y(value), max(x(high) - x(low) - 1, 0.5), y(0) - y(value), SKY))
     parts.append(_line(_LEFT, y(expected), WIDTH - _RIGHT, y(expected), "mark"))
@@ -79,7 +79,8 @@ def named_bars(rows, label):
     parts = []
     for i, (name, value, mark, note) in enumerate(rows):
         y = i * step + 13
-        parts += [_text(1, y - 2, name), _text(WIDTH - 2, y - 2, note, "end"), _rect(1, y + 2, scale(value) - 1, 9, BLUE)]
+        shown = name if len(name) <= 46 else f"…{name[-45:]}"
+        parts += [_text(1, y - 2, shown), _text(WIDTH - 2, y - 2, note, "end"), _rect(1, y + 2, scale(value) - 1, 9, BLUE)]
         if mark is not None:
             parts.append(_line(scale(mark), y, scale(mark), y + 13, "tick"))
     return _svg(height, label, parts)
@@ -111,9 +112,9 @@ def _bar(pieces, scale, y, height):
     return parts
 
 
-def _frame(x, y, height, axis, unit, x_ticks=None):
+def _frame(x, y, height, axis, unit, x_ticks=None, smallest=0):
     x_ticks = x_ticks or [(tick, f"{tick:,g}" if tick < 1e6 else f"{tick:.3g}") for tick in _ticks(x.low, x.high)]
-    y_ticks = _ticks(y.low, y.high, 4)
+    y_ticks = _ticks(y.low, y.high, smallest=smallest)
     parts = [_line(_LEFT, y(tick), WIDTH - _RIGHT, y(tick), "grid") for tick in y_ticks]
     parts += [_text(_LEFT - 5, y(tick) + 4, f"{tick:g}", "end") for tick in y_ticks if abs(y(tick) - _TOP) > 3]
     parts += [_text(x(tick), height - _BOTTOM + 14, name, "middle") for tick, name in x_ticks]
@@ -121,11 +122,11 @@ def _frame(x, y, height, axis, unit, x_ticks=None):
     return [*parts, _text((_LEFT + WIDTH - _RIGHT) / 2, height - 5, axis, "middle"), _text(4, 10, unit)]
 
 
-def _ticks(low, high, count=5):
-    """Round numbers in [low, high], about `count` of them."""
-    span = (high - low) / count or 1.0
+def _ticks(low, high, count=5, smallest=0):
+    """Round numbers in [low, high], about `count` of them and at least `smallest` apart."""
+    span = max((high - low) / count, smallest) or 1.0
     power = 10 ** math.floor(math.log10(span))
-    step = next(factor * power for factor in (1, 2, 2.5, 5, 10) if factor * power >= span * 0.999)
+    step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= 0.75 * span or factor == 10)
     return [round(k * step, 12) for k in range(math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9) + 1)]
 
 

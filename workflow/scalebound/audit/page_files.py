@@ -8,6 +8,7 @@ import pandas as pd
 import pyarrow as pa
 
 from scalebound import windows
+from scalebound.audit.page_values import size
 from scalebound.errors import InputError
 from scalebound.provenance import file_sha256, read_json
 from scalebound.tables import identity_of, read_parquet
@@ -30,6 +31,10 @@ class Files:
     def sha256(self, path):
         return file_sha256(self.root / path)
 
+    @functools.lru_cache(maxsize=8)  # noqa: B019 (the scores of a checkpoint are shown beside those of each quantizer)
+    def table(self, path, stage):
+        return read_parquet(self.root / path, stage)
+
     def explain(self, error):
         """An exception in one line without the place of the results on this machine."""
         text = f"{error.where}: {error.found}" if isinstance(error, InputError) else f"{type(error).__name__}: {error}"
@@ -50,9 +55,11 @@ class Section:
 
     def table(self, path, stage):
         """A parquet table and the identity in it."""
-        table = read_parquet(self._show(path), stage)
-        self._made_by(path, identity_of(table, path))
-        return table, identity_of(table, path)
+        self._show(path)
+        table = self._files.table(path, stage)
+        identity = identity_of(table, path)
+        self._made_by(path, identity)
+        return table, identity
 
     def windows(self, path):
         """Row ids, tokens and identity of a draw, its tokens checked against its digest."""
@@ -68,6 +75,13 @@ class Section:
         """The path of a file that carries no identity."""
         return self._show(path)
 
+    def vouched(self, files, folder):
+        """The files of `folder` that an artifact vouches for with size and sha256: named here, but not read."""
+        named = [{"name": self._files.name(f"{folder}/{file['name']}"), "bytes": size(file["bytes"]), "sha256": file["sha256"]} for file in files]
+        for file in named:
+            self._files.homes.setdefault(file["name"], self.anchor)
+        return named
+
     def name(self, path):
         return self._files.name(path)
 
@@ -78,8 +92,10 @@ class Section:
         return self._files.root / path
 
     def _made_by(self, path, identity):
-        if path not in {made["path"] for made in self.identities}:
-            self.identities.append({"path": path, **readable_identity(identity)})
+        """The identity of a file is shown where the file is at home, and only there."""
+        name = self._files.name(path)
+        if self._files.homes[name] == self.anchor and name not in {made["name"] for made in self.identities}:
+            self.identities.append({"name": name, **readable_identity(identity)})
 
 
 def attempt(files, anchor, build, *arguments):
@@ -95,7 +111,7 @@ def attempt(files, anchor, build, *arguments):
 def readable_identity(identity):
     """An identity as lines for the page; facts that a stage adds of its own are shown as JSON."""
     known = ("stage", "code", "scalebound", "python", "inputs", "settings", "packages")
-    inputs = [{"role": role, "name": entry["path"], "sha256": entry["sha256"]} for role, entry in identity["inputs"].items()]
+    inputs = [{"role": role, "name": str(entry["path"]), "sha256": entry["sha256"]} for role, entry in identity["inputs"].items()]
     packages = [f"{name} {version}" for name, version in identity["packages"].items()]
     facts = {key: value for key, value in identity.items() if key not in known}
     return {

@@ -13,7 +13,22 @@ from scalebound.corpus.documents import SPLITS
 WINDOWS_SHOWN = 3
 BARS_SHOWN = 12
 BINS = 40
+_SPLIT_NAMES = {"tokenizer": "for the tokenizer", "heldout": "held out", "train": "for training"}
 _QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
+
+
+def configuration(section, family):
+    """What the results of a family follow from, every default filled in, and how its table was collected."""
+    data = section.json(f"{family}/config.json", "resolved-config")
+    section.json(f"{family}/bounds.identity.json", "table")
+    bound = data["config"]["bound"]
+    facts = [
+        ("failure probability δ of each bound", significant(bound["failure_probability"])),
+        ("grid of s, |K|", whole(bound["s_points"])),
+        ("grid of α, |G|", whole(bound["alpha_points"])),
+        ("the paper’s quantizer", str(data["config"]["paper_quantizer"])),
+    ]
+    return {"facts": facts, "json": json.dumps({key: data[key] for key in ("config", "checkpoints")}, indent=1, sort_keys=True)}
 
 
 def quantized_scores(section, checkpoint, folder):
@@ -74,21 +89,22 @@ def code(section, folder):
     rest = data["code_length_bits"] - sum(tensor["bits"] for tensor in tensors)
     escalated = sum(1 for line in report["parameters"] if line["damping_escalated"])
     facts = [
-        ("message", f"{folder}/encode/model.sbq", size(data["bytes"])),
+        ("message", "the file from which the quantized model is decoded", size(data["bytes"])),
         ("code length L", "8 × bytes, and what makes the message self-delimiting", _bits(data["code_length_bits"])),
         ("coded bits per parameter", "L / N: what the message really takes", number(data["coded_bits_per_param"], 3)),
         ("nominal bits per parameter", "the paper’s accounting: scales and exceptions left out", number(data["nominal_bits_per_param"], 3)),
         ("squared error of the weights", "sum over all entries", significant(sum(tensor["error"] for tensor in tensors))),
-        ("tensors by GPTQ", "the rest is rounded to nearest", whole(sum(line["method"] == "gptq" for line in report["parameters"]))),
-        ("tensors with raised damping", f"above the configured {settings['damping']}", whole(escalated)),
+        ("tensors by GPTQ", "the others are rounded to nearest", whole(sum(line["method"] == "gptq" for line in report["parameters"]))),
     ]
+    if settings["method"] == "gptq":
+        facts.append(("tensors with raised damping", f"above the configured {settings['damping']}", whole(escalated)))
     return {
-        "facts": [(name, section.name(note) if name == "message" else note, value) for name, note, value in facts],
+        "facts": facts,
         "settings": ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in sorted(settings.items())),
         "chart": charts.named_bars(_bars(tensors, rest), "Coded bits of each tensor, largest first; a tick marks the nominal bits"),
         "tensors": [_tensor_row(tensor) for tensor in tensors],
         "rest": whole(rest),
-        "files": _files(section, data["files"], f"{folder}/encode") + _files(section, decoded["files"], f"{folder}/decode"),
+        "files": section.vouched(data["files"], f"{folder}/encode") + section.vouched(decoded["files"], f"{folder}/decode"),
     }
 
 
@@ -97,7 +113,8 @@ def draw(section, checkpoint, name):
     rows, tokens, made = section.windows(f"{checkpoint}/sample/{name}/windows.parquet")
     settings = made["settings"]
     seen = settings["rows_seen"]
-    edges = np.linspace(0, seen, min(BINS, seen) + 1)
+    # about four windows a bin, so that an uneven draw can be told from chance
+    edges = np.linspace(0, seen, min(BINS, seen, max(4, len(rows) // 4)) + 1)
     counts, _ = np.histogram(rows, edges)
     label = f"Histogram of the {len(rows)} drawn row ids over the {seen} rows that the checkpoint saw; counts from {counts.min()} to {counts.max()}"
     facts = [
@@ -110,14 +127,14 @@ def draw(section, checkpoint, name):
         ("predictions seen by the checkpoint", whole(settings["tokens_seen"])),
     ]
     chart = charts.counts(edges, counts, len(rows) / (len(edges) - 1), "row id in the stream", label)
-    return {"facts": facts, "sha256": made["tokens_sha256"], "chart": chart, "source": made["inputs"]["tokens"]["path"], "stream": _stream_of(made)}
+    return {"facts": facts, "sha256": made["tokens_sha256"], "chart": chart, "source": str(made["inputs"]["tokens"]["path"]), "stream": _stream_of(made)}
 
 
 def resolved(section, checkpoint):
     """Which files hold the checkpoint and what it has seen."""
     data = section.json(f"{checkpoint}/resolve/resolved.json", "resolve")
     architecture = section.json(f"{checkpoint}/resolve/architecture.json", "resolve")
-    row, folder = data["checkpoint"], PurePosixPath(data["folder"])
+    row = data["checkpoint"]
     facts = [
         ("training run", str(row["repo"])),
         ("revision", str(row["revision"])),
@@ -130,7 +147,7 @@ def resolved(section, checkpoint):
     ]
     return {
         "facts": facts,
-        "files": [{"name": str(folder / file["name"]), "bytes": size(file["bytes"]), "sha256": file["sha256"]} for file in data["files"]],
+        "files": section.vouched(data["files"], f"training/{row['repo']}/{row['revision']}"),
         "config": json.dumps(architecture["config"], indent=1, sort_keys=True),
         "heading": [(short(data["n_params"]), "parameters"), (short(row["tokens_seen"]), "tokens"), (whole(row["step"]), "steps")],
         "stream": row["stream"],
@@ -164,20 +181,24 @@ def documents(section, stream):
     for wheel, part in frame.groupby("wheel", sort=True):
         rows.append((wheel, [_amount(part[part["split"] == split]) for split in SPLITS]))
     rows.append(("all", [_amount(frame[frame["split"] == split]) for split in SPLITS]))
-    return {"rows": rows, "splits": SPLITS, "left_out": [(reason, whole(count)) for reason, count in made["left_out"].items()]}
+    return {
+        "rows": rows,
+        "splits": [_SPLIT_NAMES.get(split, split) for split in SPLITS],
+        "left_out": [(reason, whole(count)) for reason, count in made["left_out"].items()],
+    }
 
 
 def wheels(section, stream):
     """The downloaded wheels of a stream."""
     data = section.json(f"streams/{stream}/wheels/fetched.json", "fetch-corpus")
-    return {"files": _files(section, data["files"], f"streams/{stream}/wheels")}
+    return {"files": section.vouched(data["files"], f"streams/{stream}/wheels")}
 
 
 def tokenizer(section, stream):
     """The tokenizer of a stream."""
     section.file(f"streams/{stream}/tokenizer.json")
     data = section.json(f"streams/{stream}/tokenizer.identity.json", "tokenizer")
-    return {"vocab_size": whole(data["vocab_size"]), "files": _files(section, data["files"], f"streams/{stream}")}
+    return {"vocab_size": whole(data["vocab_size"]), "files": section.vouched(data["files"], f"streams/{stream}")}
 
 
 def rows(section, folder):
@@ -191,7 +212,7 @@ def rows(section, folder):
         ("vocabulary V", whole(data["vocab_size"])),
         ("digest pinned in the configuration", "yes" if data["identity"]["settings"]["pinned"] else "no"),
     ]
-    return {"facts": facts, "files": _files(section, data["files"], folder)}
+    return {"facts": facts, "files": section.vouched(data["files"], folder)}
 
 
 def _losses(section, path):
@@ -213,8 +234,7 @@ def _shares(losses, edges):
 
 
 def _statistics(values):
-    quantiles = [(f"{q:.0%} quantile", float(np.quantile(values, q))) for q in _QUANTILES]
-    quantiles[_QUANTILES.index(0.5)] = ("median", float(np.median(values)))
+    quantiles = [("median" if q == 0.5 else f"{q:.0%} quantile", float(value)) for q, value in zip(_QUANTILES, np.quantile(values, _QUANTILES))]
     return [("mean", float(values.mean())), ("standard deviation", float(values.std())), *quantiles, ("maximum", float(values.max()))]
 
 
@@ -250,11 +270,11 @@ def _tensor_row(tensor):
 
 def _bars(tensors, rest):
     ordered = sorted(tensors, key=lambda tensor: -tensor["bits"])
-    bars = [(t["name"], t["bits"], t["nominal"], f"{t['bits']:,} bits, {t['bits'] / t['entries']:.2f} an entry") for t in ordered[:BARS_SHOWN]]
+    bars = [(t["name"], t["bits"], t["nominal"], f"{t['bits']:,} bits, {t['bits'] / t['entries']:.2f} each") for t in ordered[:BARS_SHOWN]]
     others = ordered[BARS_SHOWN:]
     if others:
         total, entries = sum(t["bits"] for t in others), sum(t["entries"] for t in others)
-        bars.append((f"{len(others)} smaller tensors", total, sum(t["nominal"] for t in others), f"{total:,} bits, {total / entries:.2f} an entry"))
+        bars.append((f"{len(others)} smaller tensors", total, sum(t["nominal"] for t in others), f"{total:,} bits, {total / entries:.2f} each"))
     return [*bars, ("header and self-delimiting length", rest, None, f"{rest:,} bits")]
 
 
@@ -264,10 +284,6 @@ def _bits(count):
 
 def _amount(part):
     return whole(len(part)), size(int(part["bytes"].sum()))
-
-
-def _files(section, files, folder):
-    return [{"name": section.name(f"{folder}/{file['name']}"), "bytes": size(file["bytes"]), "sha256": file["sha256"]} for file in files]
 
 
 def _thin(steps, losses, points=240):

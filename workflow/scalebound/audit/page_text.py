@@ -1,5 +1,6 @@
 """Tokens as text: every byte of a window is seen, and the background says what each token cost."""
 
+import itertools
 import unicodedata
 
 import numpy as np
@@ -48,7 +49,7 @@ class TokenText:
 def legend():
     """(class, label) of each background."""
     edges = [f"{edge:g}" for edge in LOSS_STEPS]
-    labels = [f"< {edges[0]}", *(f"{low}–{high}" for low, high in zip(edges, edges[1:])), f"≥ {edges[-1]}"]
+    labels = [f"< {edges[0]}", *(f"{low}–{high}" for low, high in itertools.pairwise(edges)), f"≥ {edges[-1]}"]
     return [(f"n{level}", label) for level, label in enumerate(labels)]
 
 

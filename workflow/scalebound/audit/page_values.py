@@ -50,7 +50,7 @@ def anchor(*parts):
 
 def _id_part(part):
     clean = re.sub(r"[^A-Za-z0-9._-]", "_", part)
-    return clean if clean == part else f"{clean}_{hashlib.sha256(part.encode()).hexdigest()[:8]}"
+    return clean if clean == part else f"{clean}_{hashlib.sha256(part.encode(errors='backslashreplace')).hexdigest()[:8]}"
 
 
 def _finite(value):

@@ -21,11 +21,12 @@ def add_arguments(parser):
     parser.add_argument("results", help="the folder results/")
     parser.add_argument("--page", metavar="HTML", help="also write the page from numbers to their artifacts here")
     parser.add_argument("--no-manifest", action="store_true", help="do not write results/manifest.tsv")
+    parser.add_argument("--hashes-only", action="store_true", help="skip the numbers: hashes, identities and orphans only")
     parser.add_argument("--workers", type=int, help="processes that compute bounds again; all cores by default")
 
 
 def run(arguments):
-    outcome = audit(arguments.results, arguments.workers)
+    outcome = audit(arguments.results, arguments.workers, numbers=not arguments.hashes_only)
     made, console = [], Console()
     if not arguments.no_manifest:
         made.append(_write_manifest(Path(arguments.results) / "manifest.tsv", outcome.manifest))
@@ -49,7 +50,7 @@ def summary(outcome):
     return {
         "families": ", ".join(outcome.families),
         "artifacts": f"{len(outcome.manifest)} files, {total / 1e6:.1f} MB, hashes and recorded inputs checked",
-        "numbers": f"{outcome.recomputed} jobs computed again from their inputs",
+        "numbers": f"{outcome.recomputed} jobs computed again from their inputs" if outcome.recomputed else "not computed again",
         "code": f"{len(outcome.older)} artifacts made by older code" if outcome.older else "every artifact made by the current code",
         "problems": str(len(outcome.findings)),
     }

@@ -1,0 +1,253 @@
+"""The audit page of the smoke preset: complete, self-contained, and safe whatever the files hold."""
+
+import csv
+import re
+import shutil
+import subprocess
+import sys
+from html.parser import HTMLParser
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from PIL import Image
+from tokenizers import Tokenizer, models
+
+from scalebound.audit.page import write_page
+from scalebound.audit.page_text import TokenText, visible
+
+HOSTILE = "<script>alert(1)</script>"
+FINDING = SimpleNamespace(path="results/smoke/bounds.csv", expected="sha256 0123", found=f"sha256 4567 {HOSTILE}", repair="delete it and run snakemake again")
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+CHROMIUM_OPTIONS = [
+    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"),
+    *("--disable-component-update", "--disable-sync", "--enable-logging=stderr", "--v=0"),
+]
+BOUNDS = {
+    f"bound/{length}/{name}": f"{name}_bound{suffix}" for length, suffix in (("nominal", ""), ("coded", "_coded")) for name in ("paper", "freedman", "azuma")
+}
+
+
+class Page(HTMLParser):
+    """What a browser would see: tags with their attributes, ids, and the numbers inside links."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.text, self.tags, self.ids, self.linked, self._link, self._value = text, [], [], {}, None, None
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        attributes = dict(attributes)
+        self.tags.append((tag, attributes))
+        self.ids += [attributes["id"]] if "id" in attributes else []
+        if tag == "a":
+            self._link = attributes["href"]
+        elif tag == "data" and self._link:
+            self._value = attributes["value"]
+
+    def handle_endtag(self, tag):
+        if tag == "a":
+            self._link = None
+        elif tag == "data":
+            self._value = None
+
+    def handle_data(self, data):
+        if self._link and self._value is not None:
+            self.linked.setdefault(self._link, []).append((self._value, data))
+
+    def attributes(self, name):
+        return [attributes[name] for _, attributes in self.tags if name in attributes]
+
+
+def make(results, out, **options):
+    write_page(results, out, **options)
+    return Page(out.read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="module")
+def file(finished, tmp_path_factory):
+    out = tmp_path_factory.mktemp("page") / "audit.html"
+    write_page(finished.path("results"), out, findings=[FINDING], summary={"families": "smoke", "recomputed": "all"})
+    return out
+
+
+@pytest.fixture(scope="module")
+def page(file):
+    return Page(file.read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="module")
+def table(finished):
+    with open(finished.path("results/smoke/bounds.csv"), newline="") as lines:
+        return list(csv.DictReader(lines))
+
+
+@pytest.fixture
+def results(finished, tmp_path):
+    """A copy of the results that a test may damage, without the models, which the page never reads."""
+    return shutil.copytree(finished.path("results"), tmp_path / "results", ignore=shutil.ignore_patterns("*.safetensors", "*.whl", "*.png", "*.pdf"))
+
+
+def test_page_loads_nothing_from_anywhere(page):
+    assert not {"script", "link", "img", "iframe", "object", "embed", "base", "form"} & {tag for tag, _ in page.tags}
+    assert not page.attributes("src")
+    assert all(href.startswith("#") for href in page.attributes("href"))
+    style = page.text.split("<style>")[1].split("</style>")[0]
+    assert not re.search(r"url\(|@import|expression", style)
+    assert any("default-src 'none'" in content for content in page.attributes("content"))
+
+
+def test_every_link_has_a_target_and_ids_are_unique(page):
+    assert len(page.ids) == len(set(page.ids))
+    assert {href.removeprefix("#") for href in page.attributes("href")} <= set(page.ids)
+
+
+def test_numbers_of_the_table_are_those_of_bounds_csv(page, table):
+    for row in table:
+        home = f"#smoke/{row['checkpoint']}/quantizers/{row['quantizer']}"
+        for place, column in BOUNDS.items():
+            assert (row[column], f"{float(row[column]):.3f}") in page.linked[f"{home}/{place}"]
+        assert (row["quantized_loss"], f"{float(row['quantized_loss']):.3f}") in page.linked[f"{home}/score"]
+        assert [value for value, _ in page.linked[f"{home}/encode"]] == [row["nominal_bits_per_param"], row["coded_bits_per_param"]]
+        assert (row["train_loss"], f"{float(row['train_loss']):.3f}") in page.linked[f"#smoke/{row['checkpoint']}/score"]
+
+
+def test_formulas_give_what_bounds_json_says(page, table):
+    assert page.text.count(", as in bounds.json") == 6 * len(table)
+    assert 'class="differs"' not in page.text
+
+
+def test_a_bound_that_its_scores_do_not_give_is_marked(results, tmp_path):
+    path = results / "smoke/smoke-6k/quantizers/gptq-4/bound/bounds.json"
+    path.write_text(re.sub(r'"bound": 7\.', '"bound": 6.', path.read_text(), count=1))
+    assert make(results, tmp_path / "audit.html").text.count('class="differs"') == 1
+
+
+def test_every_file_is_named_with_its_digest_and_sections_lead_on(page, finished):
+    digest = subprocess.run(["sha256sum", finished.path("results/smoke/smoke-6k/score/scores.parquet")], capture_output=True, text=True, check=True)
+    assert f"sha256 {digest.stdout.split()[0]}" in page.text
+    for stage in ("resolve", "resolve/training", "sample/score", "sample/calibration", "score", "score/windows"):
+        assert f"smoke/smoke-6k/{stage}" in page.ids
+    for part in ("documents", "tokenizer", "wheels", "rows480", "rows960"):
+        assert f"streams/smoke-sources/{part}" in page.ids
+    assert "This cannot be shown" not in page.text
+    assert str(finished.folder) not in page.text
+
+
+def test_page_is_accessible_and_small(page, file):
+    assert ("html", {"lang": "en"}) in page.tags
+    assert all(attributes.get("role") == "img" and attributes.get("aria-label") for tag, attributes in page.tags if tag == "svg")
+    assert all("scope" in attributes for tag, attributes in page.tags if tag == "th")
+    assert file.stat().st_size < 1_000_000
+
+
+def test_page_calls_nothing_a_certificate_and_says_why(page, table):
+    assert page.text.count('<span class="label">estimate</span> Not a certificate: means over the training stream') == len(table)
+
+
+def test_same_results_give_the_same_bytes(finished, file, tmp_path):
+    again = tmp_path / "audit.html"
+    write_page(finished.path("results"), again, findings=[FINDING], summary={"families": "smoke", "recomputed": "all"})
+    assert again.read_bytes() == file.read_bytes()
+
+
+def test_problems_are_listed_and_silence_claims_nothing(page, finished, tmp_path):
+    assert "1 problem found" in page.text
+    assert "delete it and run snakemake again" in page.text
+    assert "No problem was found." not in page.text
+    assert "No problem was found." in make(finished.path("results"), tmp_path / "clean.html", summary={}).text
+    silent = make(finished.path("results"), tmp_path / "silent.html").text
+    assert "No problem was found." not in silent
+    assert "problem found" not in silent
+
+
+def test_hostile_text_stays_text(results, tmp_path):
+    table = results / "smoke/bounds.csv"
+    table.write_text(table.read_text().replace("smoke-13k,estimate", f'"{HOSTILE}",{HOSTILE}').replace("rtn-4", f'"{HOSTILE} "'))
+    finding = SimpleNamespace(path=HOSTILE, expected=HOSTILE, found=HOSTILE, repair=HOSTILE)
+    hostile = make(results, tmp_path / "audit.html", findings=[finding], summary={HOSTILE: HOSTILE})
+    assert "script" not in {tag for tag, _ in hostile.tags}
+    assert hostile.text.count("&lt;script&gt;") > 10
+    assert len(hostile.ids) == len(set(hostile.ids))
+    assert {href.removeprefix("#") for href in hostile.attributes("href")} <= set(hostile.ids)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "smoke/bounds.csv",
+        "smoke/config.json",
+        "smoke/smoke-6k/quantizers/gptq-4/bound/bounds.json",
+        "smoke/smoke-6k/score/scores.parquet",
+        "smoke/smoke-6k/sample/score/windows.parquet",
+        "streams/smoke-sources/tokenizer.json",
+        "training/smoke-6k/loss.parquet",
+    ],
+)
+def test_a_damaged_file_costs_only_its_own_sections(results, tmp_path, path):
+    file = results / path
+    file.write_bytes(file.read_bytes()[:100])
+    damaged = make(results, tmp_path / "audit.html")
+    assert 1 <= damaged.text.count("This cannot be shown") < 12
+    assert str(tmp_path) not in damaged.text
+    assert {href.removeprefix("#") for href in damaged.attributes("href")} <= set(damaged.ids)
+
+
+def test_page_needs_neither_torch_nor_matplotlib():
+    code = "import sys, scalebound.audit.page; sys.exit(bool({'torch', 'transformers', 'datasets', 'matplotlib'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.fixture
+def tokens(tmp_path):
+    """A byte-level vocabulary with half characters, a line break, a hostile and a special token."""
+    vocabulary = {"<|endoftext|>": 0, "Ã": 1, "©": 2, "Ã©": 3, "Ċ": 4, "Ġ<script>": 5, "âĢ®": 6, "a": 7, "ÌĤ": 8}
+    tokenizer = Tokenizer(models.BPE(vocabulary, []))
+    tokenizer.add_special_tokens(["<|endoftext|>"])
+    tokenizer.save(str(tmp_path / "tokenizer.json"))
+    return TokenText(tmp_path / "tokenizer.json")
+
+
+def test_tokens_show_every_byte(tokens):
+    shown = [tokens.piece(token) for token in range(9)]
+    assert shown[:4] == [("<|endoftext|>", "special"), ("⟨C3⟩", "bytes"), ("⟨A9⟩", "bytes"), ("é", "text")]
+    assert shown[4:] == [("⏎\n", "text"), (" <script>", "text"), ("⟨U+202E⟩", "text"), ("a", "text"), ("◌\u0302", "text")]
+    assert tokens.piece(99) == ("⟨id 99⟩", "bytes")
+    assert visible("\x00\u2028\u200b") == "⟨U+0000⟩⟨U+2028⟩⟨U+200B⟩"
+
+
+def test_window_escapes_its_text_and_colours_by_loss(tokens):
+    markup = str(tokens.window([7, 5, 7], np.array([0.1, 9.0])))
+    assert "<script>" not in markup
+    assert '<i class="n0" title="0.10"> &lt;script&gt;</i>' in markup
+    assert '<i class="n8" title="9.00">a</i>' in markup
+    assert "given, not predicted" in markup
+
+
+@pytest.fixture
+def browse(file, tmp_path):
+    if CHROMIUM is None:
+        pytest.skip("no chromium, chromium-browser or google-chrome on PATH")
+
+    def run(*options):
+        profile = tmp_path / f"profile{len(list(tmp_path.iterdir()))}"
+        command = [CHROMIUM, *CHROMIUM_OPTIONS, f"--user-data-dir={profile}", *options, file.as_uri()]
+        return subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+
+    return run
+
+
+def test_a_browser_loads_the_page_without_complaint(browse, table):
+    done = browse("--dump-dom")
+    assert "CONSOLE" not in done.stderr
+    assert Page(done.stdout).linked.keys() >= {f"#smoke/{row['checkpoint']}/quantizers/{row['quantizer']}/encode" for row in table}
+
+
+def test_a_browser_draws_the_page(browse, tmp_path):
+    done = browse("--window-size=1200,1600", f"--screenshot={tmp_path / 'page.png'}")
+    assert "CONSOLE" not in done.stderr
+    with Image.open(tmp_path / "page.png") as image:
+        assert image.size == (1200, 1600)
+        pixels = np.asarray(image.convert("L"), dtype=float)
+    assert pixels.mean() > 180, "the page is not light"
+    assert (pixels < 90).mean() > 0.005, "the page has no text"
