@@ -8,7 +8,7 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 from transformers.utils import logging as transformers_logging
 
-from scalebound import architecture, atomic, models
+from scalebound import architecture, atomic, model_files, models
 from scalebound.commands import decode
 from scalebound.quantization import message, storage
 
@@ -83,7 +83,7 @@ def decoded(tmp_path):
         (tmp_path / "model.sbq").write_bytes(data)
         atomic.write_json(tmp_path / "architecture.json", {"identity": {"stage": "resolve"}, **described})
         decode.run(SimpleNamespace(message=tmp_path / "model.sbq", architecture=tmp_path / "architecture.json", out=tmp_path / "decoded"))
-        model, _ = models.load(tmp_path / "decoded" / "decoded.json", CPU, "float32")
-        return model
+        description = model_files.read_description(tmp_path / "decoded" / "decoded.json")
+        return models.load_folder(description["folder"], CPU, "float32")
 
     return through_files

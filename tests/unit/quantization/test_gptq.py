@@ -52,8 +52,8 @@ def test_codes_equal_those_of_the_slow_reference(rows, columns, bits, group, blo
     expected = optimal_brain_surgeon(weights, hessian, bits, group, 0.01)
     assert np.array_equal(result.tensor.codes, expected)
     assert (result.damping, result.escalated) == (0.01, False)
-    # the comparison means something only where the errors are really spread
-    assert columns == 1 or bits == 8 or not np.array_equal(expected, rtn.quantize(weights, bits, group).codes)
+    # the comparison means something only where the errors are really spread, as they are in all but the smallest shapes
+    assert min(rows, columns) < 3 or not np.array_equal(expected, rtn.quantize(weights, bits, group).codes)
 
 
 def test_codes_equal_those_of_the_slow_reference_across_the_default_block():

@@ -120,6 +120,7 @@ def _quantizer(make, checkpoint, parent, name):
     return {
         "name": name,
         "anchor": home,
+        "places": [f"{home}/bound/{length}/{kind}" for length in bounds.LENGTHS for kind in bounds.NAMES],
         "bound": make(f"{home}/bound", bounds.bound, folder),
         "scores": make(f"{home}/score", sections.quantized_scores, checkpoint, folder),
         "raised": make(f"{home}/score/windows", sections.raised_window, checkpoint, folder),

@@ -40,6 +40,8 @@ _SYMBOLS = {
 def family_table(section, family):
     """The table of bounds of a family, grouped by checkpoint; every number leads to where it comes from."""
     table, groups = section.csv(f"{family}/bounds.csv"), []
+    if table.empty:
+        raise ValueError(f"{section.name(f'{family}/bounds.csv')}: no row in it")
     for slug, rows in table.groupby("checkpoint", sort=False):
         first = rows.iloc[0]
         here = anchor(family, slug)

@@ -79,8 +79,7 @@ def named_bars(rows, label):
     parts = []
     for i, (name, value, mark, note) in enumerate(rows):
         y = i * step + 13
-        shown = name if len(name) <= 46 else f"…{name[-45:]}"
-        parts += [_text(1, y - 2, shown), _text(WIDTH - 2, y - 2, note, "end"), _rect(1, y + 2, scale(value) - 1, 9, BLUE)]
+        parts += [_text(1, y - 2, _elided(name)), _text(WIDTH - 2, y - 2, note, "end"), _rect(1, y + 2, scale(value) - 1, 9, BLUE)]
         if mark is not None:
             parts.append(_line(scale(mark), y, scale(mark), y + 13, "tick"))
     return _svg(height, label, parts)
@@ -97,6 +96,14 @@ class _Scale:
 
     def __call__(self, value):
         return self.start + (float(value) - self.low) * self._factor
+
+
+def _elided(name, longest=46):
+    """A dotted name without its first parts, where it is too long to stand beside its note."""
+    whole = name
+    while len(name) > longest and "." in name:
+        name = name.split(".", 1)[1]
+    return name if name == whole else f"…{name}"
 
 
 def _extent(pieces):

@@ -22,16 +22,17 @@ def add_arguments(parser):
 def run(arguments):
     import torch
 
-    from scalebound import models
+    from scalebound import model_files, models
     from scalebound.quantization import storage
     from scalebound.quantization.whole_model import quantize_model
 
     settings = read_settings(arguments, Quantizer)
-    device = models.choose_device(parse(Scoring, {"device": arguments.device}, "--device").device)
+    device = model_files.choose_device(parse(Scoring, {"device": arguments.device}, "--device").device)
     torch.set_num_threads(arguments.threads)
     architecture = read_json(arguments.architecture, "resolve")
     _, tokens, _ = windows.read(arguments.calibration)
-    model, description = models.load(arguments.model, device, "float32")
+    description = model_files.read_description(arguments.model)
+    model = models.load_folder(description["folder"], device, "float32")
     done = quantize_model(model, architecture["parameters"], settings, tokens[:, :-1], arguments.model)
     made_of = identity(
         "quantize",
@@ -39,7 +40,7 @@ def run(arguments):
         settings.model_dump(),
         packages=["torch", "transformers"],
         model_files=description["files"],
-        device=models.device_name(device),
+        device=model_files.device_name(device),
         dtype="float32",
         threads=arguments.threads,
     )

@@ -18,11 +18,11 @@ def add_arguments(parser):
 
 
 def run(arguments):
-    from scalebound import models
+    from scalebound import model_files
     from scalebound.architecture import describe
 
     checkpoint, folder = read_settings(arguments, Checkpoint), Path(arguments.folder)
-    models.check_finite(folder / "model.safetensors")
+    model_files.check_finite(folder / "model.safetensors")
     architecture = describe(folder)
     made_of = identity("resolve", {name: folder / name for name in FILES}, checkpoint.model_dump(), packages=["torch", "transformers"])
     atomic.write_json(arguments.out_architecture, {"identity": made_of, **architecture})

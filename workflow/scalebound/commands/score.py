@@ -24,16 +24,17 @@ def add_arguments(parser):
 def run(arguments):
     import torch
 
-    from scalebound import models, scoring
+    from scalebound import model_files, models, scoring
 
     settings = read_settings(arguments, Scoring)
     torch.set_num_threads(arguments.threads)
-    device = models.choose_device(settings.device)
+    device = model_files.choose_device(settings.device)
     _, tokens, drawn = windows.read(arguments.windows)
-    model, description = models.load(arguments.model, device, settings.dtype)
+    description = model_files.read_description(arguments.model)
     if drawn["vocab_size"] > description["vocab_size"]:
         found = f"windows of a vocabulary of {drawn['vocab_size']}, model output of {description['vocab_size']}"
         raise InputError(arguments.windows, found, "Sample from the stream that the checkpoint was trained on")
+    model = models.load_folder(description["folder"], device, settings.dtype)
     size = settings.windows_per_batch or scoring.batch_windows(model, tokens.shape[1] - 1)
     started = time.monotonic()
     scores = scoring.score(model, tokens, size, f"score {arguments.model}")
@@ -44,7 +45,7 @@ def run(arguments):
         settings.model_dump(),
         packages=["torch", "transformers"],
         model_files=description["files"],
-        device=models.device_name(device),
+        device=model_files.device_name(device),
         dtype=settings.dtype,
         windows_per_batch=size,
         threads=arguments.threads,

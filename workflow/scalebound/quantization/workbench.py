@@ -1,0 +1,68 @@
+"""A model's weights under quantization: each parameter is rounded once, in place, and what was done to it is kept."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from scalebound.quantization import gptq, rtn
+from scalebound.quantization.integers import IntegerTensor, check, from_matrix, to_matrix
+
+
+@dataclass(frozen=True)
+class Quantized:
+    """One quantized parameter: integers, how they were found, and the squared error of the weights they stand for."""
+
+    tensor: IntegerTensor
+    method: str
+    damping: float | None
+    escalated: bool
+    squared_error: float
+
+
+class Workbench:
+    """Rounds the tensors of `weights` ({parameter name: tensor}) by a config.Quantizer; `parameters` is the architecture's list."""
+
+    def __init__(self, weights, parameters, settings, bar):
+        self.weights, self.settings, self.bar = weights, settings, bar
+        self.parameters = {p["name"]: p for p in parameters}
+        self._done = {}
+
+    def is_open(self, key):
+        """Whether `key` is a parameter that has not been rounded yet."""
+        return key in self.parameters and key not in self._done
+
+    def names(self, *uses):
+        """Parameters of the given uses, in the architecture's order."""
+        return [name for name, p in self.parameters.items() if p["use"] in uses]
+
+    def round_to_nearest(self, key):
+        s, use = self.settings, self.parameters[key]["use"]
+        bits, group = (s.vector_bits, s.vector_group) if use == "vector" else (s.bits, s.group)
+        self._put(key, rtn.quantize(self._matrix(key), bits, group), "rtn", None, False)
+
+    def gptq(self, key, moment):
+        """Round against `moment`, the second moment of the inputs of the layer that holds `key`."""
+        s = self.settings
+        result = gptq.quantize(self._matrix(key), moment, s.bits, s.group, s.damping)
+        self._put(key, result.tensor, "gptq", result.damping, result.escalated)
+
+    def finish(self):
+        """Round what is left to nearest; {parameter name: Quantized} in the architecture's order."""
+        for key in self.parameters:
+            if self.is_open(key):
+                self.round_to_nearest(key)
+        return {key: self._done[key] for key in self.parameters}
+
+    def _matrix(self, key):
+        return to_matrix(self.weights[key].detach(), self.parameters[key]["use"])
+
+    def _put(self, key, tensor, method, damping, escalated):
+        check(tensor, key)
+        parameter, weight = self.parameters[key], self.weights[key]
+        rebuilt = torch.from_numpy(np.ascontiguousarray(from_matrix(tensor.dequantize(), parameter["shape"], parameter["use"])))
+        error = float((weight.detach().cpu().double() - rebuilt.double()).square().sum())
+        with torch.no_grad():
+            weight.copy_(rebuilt)
+        self._done[key] = Quantized(tensor, method, damping, escalated, error)
+        self.bar.update(1)
