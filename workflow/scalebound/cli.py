@@ -33,6 +33,7 @@ COMMANDS = {
     "table": "collect the bounds of a family",
     "figures": "draw the figures of a family",
     "audit": "check every artifact, recorded input and number under results/",
+    "crate": "describe the results as an RO-Crate: which job made each file, from what",
     "summary": "print the table of a family in the terminal",
     "resolved-config": "write the configuration of a family with every default filled in",
     "schema": "write the JSON schemas of the configuration",

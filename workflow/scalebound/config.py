@@ -157,7 +157,7 @@ class Config(Model):
         for name, run in self.training.items():
             if run.stream not in self.streams:
                 raise ValueError(f"training.{name}.stream {run.stream!r} is not among streams {sorted(self.streams)}")
-        reserved = {"streams", "training"} & set(self.families)
+        reserved = {"streams", "training", "crate"} & set(self.families)
         if reserved:
             raise ValueError(f"family name {sorted(reserved)[0]!r} is reserved for a folder of results/")
         return self

@@ -10,11 +10,14 @@ import importlib.metadata
 import json
 import platform
 import resource
+import shutil
 import socket
 import subprocess
 import sys
 import time
 from pathlib import Path
+
+import psutil
 
 import scalebound
 from scalebound import atomic
@@ -75,7 +78,8 @@ class Recorder:
 
     def __init__(self, stage, argv):
         self.stage, self.argv = stage, list(argv)
-        self.started, self.clock = datetime.datetime.now(datetime.UTC), time.monotonic()
+        # from the start of the process: importing torch is part of what a job costs
+        self.started = psutil.Process().create_time()
 
     def write(self, path, outputs):
         """Write the record of a finished command to `path`; `outputs` are the files that it made."""
@@ -84,8 +88,8 @@ class Recorder:
             "stage": self.stage,
             "arguments": self.argv,
             "outputs": {str(output): file_sha256(output) for output in outputs},
-            "started": self.started.isoformat(timespec="seconds"),
-            "wall_s": round(time.monotonic() - self.clock, 3),
+            "started": datetime.datetime.fromtimestamp(self.started, datetime.UTC).isoformat(timespec="milliseconds"),
+            "wall_s": round(time.time() - self.started, 3),
             "cpu_s": round(usage.ru_utime + usage.ru_stime, 3),
             "peak_rss_bytes": usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024),
             "peak_cuda_bytes": _peak_cuda_bytes(),
@@ -103,12 +107,22 @@ def record_digest(record):
 
 
 def git_state(folder=ROOT):
-    """Commit and cleanliness of the checkout that holds the package; null with the reason outside a checkout."""
-    top = subprocess.run(["git", "-C", str(folder), "rev-parse", "HEAD"], capture_output=True, text=True)
-    if top.returncode:
-        return {"commit": None, "clean": None, "reason": top.stderr.strip() or "git failed without a message"}
-    status = subprocess.run(["git", "-C", str(folder), "status", "--porcelain"], capture_output=True, text=True, check=True)
-    return {"commit": top.stdout.strip(), "clean": not status.stdout.strip()}
+    """Commit and cleanliness of the checkout that the package belongs to; null with the reason when there is none."""
+    if shutil.which("git") is None:
+        return {"commit": None, "clean": None, "reason": "git is not installed"}
+    head = _git(folder, "rev-parse", "HEAD")
+    # a copy of the package inside some other repository is not that repository's code
+    tracked = _git(folder, "ls-files", "--error-unmatch", "__init__.py")
+    for done in (head, tracked):
+        if done.returncode:
+            return {"commit": None, "clean": None, "reason": (done.stderr.strip() or "git failed without a message").splitlines()[0]}
+    status = _git(folder, "status", "--porcelain")
+    status.check_returncode()
+    return {"commit": head.stdout.strip(), "clean": not status.stdout.strip()}
+
+
+def _git(folder, *arguments):
+    return subprocess.run(["git", "-C", str(folder), *arguments], capture_output=True, text=True)
 
 
 def _peak_cuda_bytes():

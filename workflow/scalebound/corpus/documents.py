@@ -4,6 +4,7 @@ import hashlib
 import random
 
 from scalebound.corpus import wheels as wheel_files
+from scalebound.errors import InputError
 
 SPLITS = ("tokenizer", "heldout", "train")
 
@@ -43,13 +44,20 @@ def order_and_split(rows, seed, tokenizer_fraction, heldout_fraction):
 
 
 def read_texts(rows, folder):
-    """Yield the text of each row, in the order of the rows, from the wheels in `folder`."""
+    """Yield the text of each row, in the order of the rows, from the wheels in `folder`.
+
+    Raises:
+        InputError: a document is not the one whose digest the row holds.
+    """
     cache = {}
     for row in rows:
         if row["wheel"] not in cache:
             wanted = {r["path"] for r in rows if r["wheel"] == row["wheel"]}
             cache[row["wheel"]] = {name: text for name, text in wheel_files.documents(folder / row["wheel"]) if name in wanted}
-        yield cache[row["wheel"]].pop(row["path"]).decode("utf-8")
+        text = cache[row["wheel"]].pop(row["path"])
+        if hashlib.sha256(text).hexdigest() != row["sha256"]:
+            raise InputError(folder / row["wheel"], f"{row['path']} is not the document that the manifest lists", "Run snakemake again from `documents`")
+        yield text.decode("utf-8")
 
 
 def _is_utf8(text):
