@@ -9,6 +9,7 @@ import pandas as pd
 
 from scalebound import atomic
 from scalebound.audit import page_bounds as bounds
+from scalebound.audit import page_scores as scores
 from scalebound.audit import page_sections as sections
 from scalebound.audit.page_files import DAMAGE, Files, attempt
 from scalebound.audit.page_text import legend
@@ -104,8 +105,8 @@ def _checkpoint(files, family, slug, quantizers):
         "anchor": home,
         "resolved": make(f"{home}/resolve", sections.resolved, folder),
         "draws": [(name, make(f"{home}/sample/{name}", sections.draw, folder, name)) for name in DRAWS],
-        "scores": make(f"{home}/score", sections.plain_scores, folder),
-        "worst": make(f"{home}/score/windows", sections.worst_windows, folder),
+        "scores": make(f"{home}/score", scores.plain_scores, folder),
+        "worst": make(f"{home}/score/windows", scores.worst_windows, folder),
         "training": make(f"{home}/resolve/training", sections.training, folder),
         "quantizers": [_quantizer(make, folder, home, name) for name in quantizers],
     }
@@ -122,8 +123,8 @@ def _quantizer(make, checkpoint, parent, name):
         "anchor": home,
         "places": [f"{home}/bound/{length}/{kind}" for length in bounds.LENGTHS for kind in bounds.NAMES],
         "bound": make(f"{home}/bound", bounds.bound, folder),
-        "scores": make(f"{home}/score", sections.quantized_scores, checkpoint, folder),
-        "raised": make(f"{home}/score/windows", sections.raised_window, checkpoint, folder),
+        "scores": make(f"{home}/score", scores.quantized_scores, checkpoint, folder),
+        "raised": make(f"{home}/score/windows", scores.raised_window, checkpoint, folder),
         "code": make(f"{home}/encode", sections.code, folder),
         "formulas": make(f"{home}/bound/formulas", bounds.formulas, checkpoint, folder),
     }

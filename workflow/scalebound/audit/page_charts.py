@@ -6,7 +6,7 @@ import numpy as np
 from markupsafe import Markup
 
 # Okabe and Ito's palette, as in figures/style.py (which imports matplotlib, and this page needs none)
-ORANGE, SKY, GREEN, VERMILION, BLUE, GREY = "#E69F00", "#56B4E9", "#009E73", "#D55E00", "#0072B2", "#8A8A8A"
+ORANGE, SKY, VERMILION, BLUE, GREY = "#E69F00", "#56B4E9", "#D55E00", "#0072B2", "#8A8A8A"
 WIDTH = 430  # of every chart, in units of the viewBox: small enough that its text can be read on a phone
 _LEFT, _RIGHT, _TOP, _BOTTOM = 44, 12, 14, 36
 

@@ -1,20 +1,16 @@
-"""The sections of the audit page below the bounds: scores, code, windows, identity of a checkpoint, training, stream."""
+"""The sections of the audit page that say where a bound comes from: code, windows, checkpoint, training, stream."""
 
 import json
-from pathlib import PurePosixPath
 
 import numpy as np
 
 from scalebound.audit import page_charts as charts
-from scalebound.audit.page_text import TokenText
+from scalebound.audit.page_scores import BINS, losses_of, stream_of
 from scalebound.audit.page_values import number, short, significant, size, whole
 from scalebound.corpus.documents import SPLITS
 
-WINDOWS_SHOWN = 3
 BARS_SHOWN = 12
-BINS = 40
 _SPLIT_NAMES = {"tokenizer": "for the tokenizer", "heldout": "held out", "train": "for training"}
-_QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
 
 
 def configuration(section, family):
@@ -29,55 +25,6 @@ def configuration(section, family):
         ("the paper’s quantizer", str(data["config"]["paper_quantizer"])),
     ]
     return {"facts": facts, "json": json.dumps({key: data[key] for key in ("config", "checkpoints")}, indent=1, sort_keys=True)}
-
-
-def quantized_scores(section, checkpoint, folder):
-    """Losses of the quantized beside those of the plain model, token by token the same windows."""
-    plain, quantized = (_losses(section, f"{base}/score/scores.parquet") for base in (checkpoint, folder))
-    _, made = section.table(f"{folder}/score/scores.parquet", "score")
-    edges = np.linspace(0, max(plain.max(), quantized.max()), BINS + 1)
-    label = f"Histogram of token losses in nats: plain model, mean {plain.mean():.3f}; quantized model, mean {quantized.mean():.3f}"
-    series = [(_shares(plain, edges), charts.SKY, True), (_shares(quantized, edges), charts.VERMILION, False)]
-    columns = [_statistics(plain), _statistics(quantized)]
-    return {
-        "chart": charts.histogram(edges, series, "loss of a token (nats)", label),
-        "rows": [(name, number(a), number(b), number(b - a)) for (name, a), (_, b) in zip(*columns)],
-        "tokens": whole(plain.size),
-        "device": made["device"],
-        "dtype": made["dtype"],
-    }
-
-
-def raised_window(section, checkpoint, folder):
-    """The window whose mean loss quantization raised most, in the quantized model's losses."""
-    plain, quantized = (_losses(section, f"{base}/score/scores.parquet") for base in (checkpoint, folder))
-    order = np.argsort(plain.mean(axis=1) - quantized.mean(axis=1), kind="stable")[:1]
-    return {"windows": _texts(section, checkpoint, quantized, order, plain)}
-
-
-def plain_scores(section, checkpoint):
-    """Losses of the unquantized model."""
-    losses = _losses(section, f"{checkpoint}/score/scores.parquet")
-    table, made = section.table(f"{checkpoint}/score/scores.parquet", "score")
-    edges = np.linspace(0, losses.max(), BINS + 1)
-    label = f"Histogram of token losses of the unquantized model in nats, mean {losses.mean():.3f}"
-    entropy = table["entropy"].to_numpy().astype(np.float64)
-    return {
-        "chart": charts.histogram(edges, [(_shares(losses, edges), charts.SKY, True)], "loss of a token (nats)", label),
-        "rows": [(name, number(a), number(b)) for (name, a), (_, b) in zip(_statistics(losses), _statistics(entropy))],
-        "tokens": whole(losses.size),
-        "windows": whole(len(losses)),
-        "device": made["device"],
-        "dtype": made["dtype"],
-        "mean": float(losses.mean()),
-    }
-
-
-def worst_windows(section, checkpoint):
-    """The windows with the highest mean loss under the unquantized model, as text."""
-    losses = _losses(section, f"{checkpoint}/score/scores.parquet")
-    order = np.argsort(-losses.mean(axis=1), kind="stable")[:WINDOWS_SHOWN]
-    return {"windows": _texts(section, checkpoint, losses, order)}
 
 
 def code(section, folder):
@@ -127,7 +74,7 @@ def draw(section, checkpoint, name):
         ("predictions seen by the checkpoint", whole(settings["tokens_seen"])),
     ]
     chart = charts.counts(edges, counts, len(rows) / (len(edges) - 1), "row id in the stream", label)
-    return {"facts": facts, "sha256": made["tokens_sha256"], "chart": chart, "source": str(made["inputs"]["tokens"]["path"]), "stream": _stream_of(made)}
+    return {"facts": facts, "sha256": made["tokens_sha256"], "chart": chart, "source": str(made["inputs"]["tokens"]["path"]), "stream": stream_of(made)}
 
 
 def resolved(section, checkpoint):
@@ -157,7 +104,7 @@ def resolved(section, checkpoint):
 def training(section, checkpoint):
     """The training loss of the run up to and beyond the checkpoint."""
     row = section.json(f"{checkpoint}/resolve/resolved.json", "resolve")["checkpoint"]
-    sampled = float(_losses(section, f"{checkpoint}/score/scores.parquet").mean())
+    sampled = float(losses_of(section, f"{checkpoint}/score/scores.parquet").mean())
     table, _ = section.table(f"training/{row['repo']}/loss.parquet", "train")
     steps, losses = (table[name].to_numpy().astype(np.float64) for name in ("step", "loss"))
     shown = _thin(steps, losses)
@@ -213,45 +160,6 @@ def rows(section, folder):
         ("digest pinned in the configuration", "yes" if data["identity"]["settings"]["pinned"] else "no"),
     ]
     return {"facts": facts, "files": section.vouched(data["files"], folder)}
-
-
-def _losses(section, path):
-    """float64 [windows, predictions] of a scores.parquet, whose rows are in the order of windows and positions."""
-    table, _ = section.table(path, "score")
-    window, position = (table[name].to_numpy() for name in ("window", "position"))
-    shape = (int(window.max()) + 1, int(position.max()) + 1)
-    expected = np.divmod(np.arange(shape[0] * shape[1]), shape[1])
-    if not (np.array_equal(window, expected[0]) and np.array_equal(position, expected[1])):
-        raise ValueError(f"{section.name(path)}: its rows are not every position of every window in order")
-    losses = table["nll"].to_numpy().astype(np.float64).reshape(shape)
-    if not np.isfinite(losses).all():
-        raise ValueError(f"{section.name(path)}: a loss is not finite")
-    return losses
-
-
-def _shares(losses, edges):
-    return np.histogram(losses, edges)[0] / losses.size * 100
-
-
-def _statistics(values):
-    quantiles = [("median" if q == 0.5 else f"{q:.0%} quantile", float(value)) for q, value in zip(_QUANTILES, np.quantile(values, _QUANTILES))]
-    return [("mean", float(values.mean())), ("standard deviation", float(values.std())), *quantiles, ("maximum", float(values.max()))]
-
-
-def _texts(section, checkpoint, losses, order, before=None):
-    """Windows as coloured text; `before` are the plain model's losses when `losses` are another model's."""
-    row_ids, tokens, made = section.windows(f"{checkpoint}/sample/score/windows.parquet")
-    text = TokenText(section.file(f"streams/{_stream_of(made)}/tokenizer.json"))
-    shown = []
-    for i in map(int, order):
-        means = {"mean": number(losses[i].mean()), "before": None if before is None else number(before[i].mean())}
-        shown.append({"window": i, "row": whole(row_ids[i]), **means, "text": text.window(tokens[i], losses[i])})
-    return shown
-
-
-def _stream_of(made):
-    """The stream's name from the path of the tokens that windows were drawn from: streams/<stream>/rows<n>/tokens.bin."""
-    return PurePosixPath(made["inputs"]["tokens"]["path"]).parts[-3]
 
 
 def _tensor(line, coded, bits):

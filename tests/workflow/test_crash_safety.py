@@ -1,0 +1,280 @@
+"""A job that is killed at any moment leaves no half-written file, and running it again gives the same bytes.
+
+The jobs of the smoke preset are repeated from their run records and killed with SIGKILL, which no program can catch:
+first each stage alone, at seeded moments, then all of snakemake several times on its way from nothing to the results.
+The last test is the test of reproducibility as well: two runs from scratch, one of them disturbed, give the same files.
+"""
+
+import contextlib
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="process groups and SIGKILL are POSIX")
+
+STREAM, RUN, CHECKPOINT = "results/streams/smoke-sources", "results/training/smoke-6k", "results/smoke/smoke-6k"
+QUANTIZER = f"{CHECKPOINT}/quantizers/gptq-4"
+# run record of one job of each stage, and how often it is killed
+JOBS = {
+    "fetch-corpus": (f"{STREAM}/wheels/run.json", 6),
+    "documents": (f"{STREAM}/documents.run.json", 15),
+    "tokenizer": (f"{STREAM}/tokenizer.run.json", 15),
+    "tokenize": (f"{STREAM}/rows480/run.json", 8),
+    "train": (f"{RUN}/run.json", 10),
+    "resolve": (f"{CHECKPOINT}/resolve/run.json", 15),
+    "sample": (f"{CHECKPOINT}/sample/score/run.json", 15),
+    "score": (f"{CHECKPOINT}/score/run.json", 15),
+    "quantize": (f"{QUANTIZER}/quantize/run.json", 15),
+    "encode": (f"{QUANTIZER}/encode/run.json", 20),
+    "decode": (f"{QUANTIZER}/decode/run.json", 20),
+    "bound": (f"{QUANTIZER}/bound/run.json", 15),
+    "table": ("results/smoke/bounds.run.json", 20),
+    "figures": ("results/smoke/figures/terms.run.json", 15),
+    "resolved-config": ("results/smoke/config.run.json", 20),
+}
+
+# One process imports torch and all else once; a copy of it runs each job, as the leader of a process group of its own.
+# So the kills fall into the job's work and not into the imports, where nothing is written.
+SERVER = """
+import importlib, json, os, pkgutil, signal, sys, time, traceback
+from scalebound import architecture, cli, commands, models, training
+from scalebound.quantization import whole_model
+import datasets, transformers
+for module in pkgutil.iter_modules(commands.__path__):
+    importlib.import_module(f"scalebound.commands.{module.name}")
+
+def hidden(folders):
+    return {(f, name) for f in folders if os.path.isdir(f) for name in os.listdir(f) if name.startswith(".")}
+
+def job(arguments, log):
+    os.setpgid(0, 0)
+    for stream in (1, 2):
+        os.dup2(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND), stream)
+    status = 99
+    try:
+        status = cli.main(arguments)
+    except BaseException:
+        traceback.print_exc()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
+
+def run(arguments, log, kill_after, watch, delay):
+    before, started = hidden(watch), time.monotonic()
+    child = os.fork()
+    if not child:
+        job(arguments, log)
+    os.setpgid(child, child)
+    while True:
+        done, status = os.waitpid(child, os.WNOHANG)
+        late = kill_after is not None and time.monotonic() - started >= kill_after
+        if done or (late and (not watch or hidden(watch) - before)):
+            break
+        time.sleep(0.0003)
+    if not done:
+        time.sleep(delay)
+        os.killpg(child, signal.SIGKILL)
+        done, status = os.waitpid(child, 0)
+    return os.waitstatus_to_exitcode(status), time.monotonic() - started
+
+print("ready", flush=True)
+for line in sys.stdin:
+    print(json.dumps(run(**json.loads(line))), flush=True)
+"""
+
+
+class Stages:
+    """Runs the stages of a workspace, each in a fresh process without its imports, and kills them if told to."""
+
+    def __init__(self, workspace, wheels):
+        self.workspace, self.log = workspace, workspace.path("stages.log")
+        environment = os.environ | {"PYTHONPATH": str(workspace.path("workflow")), "OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "true"}
+        # pip takes the wheel from the finished workspace: what is tested is the fetching, not the network
+        environment |= {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(wheels)}
+        command = [sys.executable, "-c", SERVER]
+        self.process = subprocess.Popen(command, cwd=workspace.folder, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        assert self.process.stdout.readline() == "ready\n"
+
+    def run(self, arguments, kill_after=None, watch=(), delay=0.0):
+        """(exit status, seconds). Killed after `kill_after` seconds; with `watch`, when a temporary file is then seen in these folders."""
+        self.log.write_text("")
+        order = {"arguments": arguments, "log": str(self.log), "kill_after": kill_after, "watch": [str(f) for f in watch], "delay": delay}
+        self.process.stdin.write(json.dumps(order) + "\n")
+        self.process.stdin.flush()
+        return json.loads(self.process.stdout.readline())
+
+    def close(self):
+        self.process.stdin.close()
+        self.process.wait()
+
+
+@pytest.fixture(scope="module")
+def stages(finished, tmp_path_factory):
+    made = Stages(finished.copy(tmp_path_factory.mktemp("crash") / "workspace"), finished.path(f"{STREAM}/wheels"))
+    yield made
+    made.close()
+
+
+def files_of(workspace):
+    """Every file under results/."""
+    return {path.relative_to(workspace.folder).as_posix() for path in workspace.path("results").rglob("*") if path.is_file()}
+
+
+def is_temporary(name):
+    """Temporary files and folders have names that begin with a dot, and no artifact's name does."""
+    return any(part.startswith(".") for part in Path(name).parts)
+
+
+def remove(workspace, names):
+    for name in names:
+        workspace.path(name).unlink(missing_ok=True)
+
+
+def check_whole(workspace, finished, outputs, record):
+    """Each output is there with all of its bytes, or not at all; so is the run record, which is written last."""
+    for name in outputs:
+        if workspace.path(name).exists():
+            assert workspace.path(name).read_bytes() == finished.path(name).read_bytes(), name
+    if workspace.path(record).exists():
+        assert json.loads(workspace.path(record).read_text())["record_sha256"]
+        assert all(workspace.path(name).exists() for name in outputs)
+
+
+@pytest.mark.parametrize("stage", JOBS)
+def test_a_killed_stage_leaves_whole_files_or_none_and_runs_again(stages, finished, stage):
+    record, kills = JOBS[stage]
+    job = json.loads(finished.path(record).read_text())
+    workspace, outputs, rng = stages.workspace, sorted(job["outputs"]), random.Random(stage)
+    assert job["stage"] == stage
+    watch = sorted({parent for name in outputs for parent in (Path(name).parent, Path(name).parent.parent)})
+    remove(workspace, [*outputs, record])
+    status, seconds = stages.run(job["arguments"])
+    assert status == 0, stages.log.read_text()
+
+    killed = 0
+    for number in range(kills):
+        remove(workspace, [*outputs, record])
+        # every second time not at any moment, but when something is being written
+        seen = {"watch": watch, "delay": rng.uniform(0, 0.01)} if number % 2 else {}
+        status, took = stages.run(job["arguments"], kill_after=rng.uniform(0, seconds), **seen)
+        assert status in (0, -signal.SIGKILL), stages.log.read_text()
+        killed += status != 0
+        seconds = min(seconds, took) if status == 0 else seconds
+        check_whole(workspace, finished, outputs, record)
+    assert killed >= kills // 4
+
+    # what was left behind is still there and does not disturb
+    status, _ = stages.run(job["arguments"])
+    assert status == 0, stages.log.read_text()
+    check_whole(workspace, finished, outputs, record)
+    assert all(workspace.path(name).exists() for name in [*outputs, record])
+    assert [name for name in files_of(workspace) - files_of(finished) if not is_temporary(name)] == []
+
+
+def test_a_killed_run_over_finished_files_leaves_them_whole(stages, finished):
+    """Training replaces folders, not files: here the old checkpoints lie in the way of the new ones."""
+    record, _ = JOBS["train"]
+    job = json.loads(finished.path(record).read_text())
+    watch = [Path(RUN)]
+    for number in range(4):
+        status, _ = stages.run(job["arguments"], kill_after=0.1 * number, watch=watch, delay=0.002 * number)
+        assert status == -signal.SIGKILL, stages.log.read_text()
+        check_whole(stages.workspace, finished, sorted(job["outputs"]), "none")
+    assert stages.run(job["arguments"])[0] == 0
+    assert all(stages.workspace.path(name).read_bytes() == finished.path(name).read_bytes() for name in job["outputs"])
+
+
+LEAVE_BEHIND = """
+import os, signal, sys
+from scalebound import atomic
+with atomic.replacing(sys.argv[1]) as temporary:
+    temporary.write_bytes(b"half")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_left_over_temporary_files_rerun_nothing_and_spoil_no_audit(finished_copy):
+    for name in (f"{QUANTIZER}/encode/model.sbq", f"{CHECKPOINT}/score/scores.parquet", "results/smoke/bounds.csv"):
+        command = [sys.executable, "-c", LEAVE_BEHIND, name]
+        done = subprocess.run(command, cwd=finished_copy.folder, env=os.environ | {"PYTHONPATH": str(finished_copy.path("workflow"))})
+        assert done.returncode == -signal.SIGKILL
+    left = {name for name in files_of(finished_copy) if is_temporary(name)}
+    assert len(left) == 3
+    assert finished_copy.pending() == []
+    done = finished_copy.scalebound("audit", "results", "--no-manifest", "--workers", 1)
+    assert "Traceback" not in done.stderr
+    # the audit may list them, for they are no artifacts; it may find nothing else
+    named = {line.split()[1] for line in done.stdout.splitlines() if line.split()[:1] == ["file"]}
+    assert named <= left, done.stdout
+
+
+class Snakemake:
+    """snakemake in a process group of its own, with its jobs."""
+
+    def __init__(self, workspace, log):
+        command = [sys.executable, "-m", "snakemake", "--cores", "2", "--configfile", "config/smoke.yaml"]
+        self.file = open(log, "ab")  # noqa: SIM115 (open for as long as the process runs)
+        self.process = subprocess.Popen(command, cwd=workspace.folder, stdout=self.file, stderr=self.file, start_new_session=True)
+
+    def kill_after(self, seconds):
+        """Kill the group, unless snakemake ends before that. True when it was killed."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.process.wait(seconds)
+        killed = self.process.poll() is None
+        if killed:
+            # its leader has not been waited for: the id is still that of this group
+            os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
+        self.file.close()
+        return killed
+
+
+def wait_until_gone(group, seconds=10):
+    """Every job died with its snakemake: none may go on writing while the next one runs."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        try:
+            os.killpg(group, 0)
+        except ProcessLookupError:
+            return
+        time.sleep(0.05)
+    raise AssertionError(f"processes of group {group} live on")
+
+
+# the longest test of all: the smoke preset from nothing, and what the kills cost
+def test_snakemake_killed_again_and_again_gives_the_same_results(workspace, finished, tmp_path):
+    rng, log, kills = random.Random(5), tmp_path / "snakemake.log", 0
+    for _ in range(4):
+        running = Snakemake(workspace, log)
+        if not running.kill_after(rng.uniform(15, 40)):
+            break
+        kills += 1
+        wait_until_gone(running.process.pid)
+        half = {name for name in files_of(workspace) & files_of(finished) if is_artifact(name)}
+        assert different(workspace, finished, half) == []
+        unlocked = workspace.snakemake("--unlock")
+        assert unlocked.returncode == 0, unlocked.stdout + unlocked.stderr
+    assert kills >= 2
+    done = workspace.snakemake()
+    assert done.returncode == 0, done.stdout + done.stderr
+    artifacts = {name for name in files_of(finished) if is_artifact(name)}
+    assert {name for name in files_of(workspace) if is_artifact(name)} == artifacts
+    assert {Path(name).suffix for name in artifacts} >= {".csv", ".sbq", ".parquet", ".safetensors", ".bin", ".png", ".pdf", ".json"}
+    assert different(workspace, finished, artifacts) == []
+    assert workspace.pending() == []
+
+
+def is_artifact(name):
+    """Run records and logs tell times and hosts and differ from run to run; what a killed job left is no artifact."""
+    return not is_temporary(name) and not name.endswith((".log", "run.json"))
+
+
+def different(workspace, finished, names):
+    return sorted(name for name in names if workspace.path(name).read_bytes() != finished.path(name).read_bytes())

@@ -1,0 +1,100 @@
+"""Token losses on the audit page: histograms, quantiles, and windows as coloured text."""
+
+from pathlib import PurePosixPath
+
+import numpy as np
+
+from scalebound.audit import page_charts as charts
+from scalebound.audit.page_text import TokenText
+from scalebound.audit.page_values import number, whole
+
+WINDOWS_SHOWN = 3
+BINS = 40
+_QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
+
+
+def quantized_scores(section, checkpoint, folder):
+    """Losses of the quantized beside those of the plain model, token by token the same windows."""
+    plain, quantized = (losses_of(section, f"{base}/score/scores.parquet") for base in (checkpoint, folder))
+    _, made = section.table(f"{folder}/score/scores.parquet", "score")
+    edges = np.linspace(0, max(plain.max(), quantized.max()), BINS + 1)
+    label = f"Histogram of token losses in nats: plain model, mean {plain.mean():.3f}; quantized model, mean {quantized.mean():.3f}"
+    series = [(_shares(plain, edges), charts.SKY, True), (_shares(quantized, edges), charts.VERMILION, False)]
+    columns = [_statistics(plain), _statistics(quantized)]
+    return {
+        "chart": charts.histogram(edges, series, "loss of a token (nats)", label),
+        "rows": [(name, number(a), number(b), number(b - a)) for (name, a), (_, b) in zip(*columns)],
+        "tokens": whole(plain.size),
+        "device": made["device"],
+        "dtype": made["dtype"],
+    }
+
+
+def raised_window(section, checkpoint, folder):
+    """The window whose mean loss quantization raised most, in the quantized model's losses."""
+    plain, quantized = (losses_of(section, f"{base}/score/scores.parquet") for base in (checkpoint, folder))
+    order = np.argsort(plain.mean(axis=1) - quantized.mean(axis=1), kind="stable")[:1]
+    return {"windows": _texts(section, checkpoint, quantized, order, plain)}
+
+
+def plain_scores(section, checkpoint):
+    """Losses of the unquantized model."""
+    losses = losses_of(section, f"{checkpoint}/score/scores.parquet")
+    table, made = section.table(f"{checkpoint}/score/scores.parquet", "score")
+    edges = np.linspace(0, losses.max(), BINS + 1)
+    label = f"Histogram of token losses of the unquantized model in nats, mean {losses.mean():.3f}"
+    entropy = table["entropy"].to_numpy().astype(np.float64)
+    return {
+        "chart": charts.histogram(edges, [(_shares(losses, edges), charts.SKY, True)], "loss of a token (nats)", label),
+        "rows": [(name, number(a), number(b)) for (name, a), (_, b) in zip(_statistics(losses), _statistics(entropy))],
+        "tokens": whole(losses.size),
+        "windows": whole(len(losses)),
+        "device": made["device"],
+        "dtype": made["dtype"],
+    }
+
+
+def worst_windows(section, checkpoint):
+    """The windows with the highest mean loss under the unquantized model, as text."""
+    losses = losses_of(section, f"{checkpoint}/score/scores.parquet")
+    order = np.argsort(-losses.mean(axis=1), kind="stable")[:WINDOWS_SHOWN]
+    return {"windows": _texts(section, checkpoint, losses, order)}
+
+
+def losses_of(section, path):
+    """float64 [windows, predictions] of a scores.parquet, whose rows are in the order of windows and positions."""
+    table, _ = section.table(path, "score")
+    window, position = (table[name].to_numpy() for name in ("window", "position"))
+    shape = (int(window.max()) + 1, int(position.max()) + 1)
+    expected = np.divmod(np.arange(shape[0] * shape[1]), shape[1])
+    if not (np.array_equal(window, expected[0]) and np.array_equal(position, expected[1])):
+        raise ValueError(f"{section.name(path)}: its rows are not every position of every window in order")
+    losses = table["nll"].to_numpy().astype(np.float64).reshape(shape)
+    if not np.isfinite(losses).all():
+        raise ValueError(f"{section.name(path)}: a loss is not finite")
+    return losses
+
+
+def stream_of(made):
+    """The stream's name from the path of the tokens that windows were drawn from: streams/<stream>/rows<n>/tokens.bin."""
+    return PurePosixPath(made["inputs"]["tokens"]["path"]).parts[-3]
+
+
+def _shares(losses, edges):
+    return np.histogram(losses, edges)[0] / losses.size * 100
+
+
+def _statistics(values):
+    quantiles = [("median" if q == 0.5 else f"{q:.0%} quantile", float(value)) for q, value in zip(_QUANTILES, np.quantile(values, _QUANTILES))]
+    return [("mean", float(values.mean())), ("standard deviation", float(values.std())), *quantiles, ("maximum", float(values.max()))]
+
+
+def _texts(section, checkpoint, losses, order, before=None):
+    """Windows as coloured text; `before` are the plain model's losses when `losses` are another model's."""
+    row_ids, tokens, made = section.windows(f"{checkpoint}/sample/score/windows.parquet")
+    text = TokenText(section.file(f"streams/{stream_of(made)}/tokenizer.json"))
+    shown = []
+    for i in map(int, order):
+        means = {"mean": number(losses[i].mean()), "before": None if before is None else number(before[i].mean())}
+        shown.append({"window": i, "row": whole(row_ids[i]), **means, "text": text.window(tokens[i], losses[i])})
+    return shown
