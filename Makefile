@@ -9,17 +9,18 @@ FIND_LINKS := $(if $(PIP_FIND_LINKS),--find-links $(PIP_FIND_LINKS))
 SNAKEMAKE := .venv/bin/snakemake --cores $(CORES)
 READY := .venv/.ready
 
-.PHONY: all run report summary test lint lock smoke clean
+.PHONY: all run summary test lint lock smoke clean
 
-all: run report summary
+all: run
+	@$(MAKE) --no-print-directory results/report.html summary
 
 run: $(READY)
 	$(SNAKEMAKE)
 
-report: $(READY)
-	.venv/bin/snakemake --cores 1 --report results/report.html --quiet all
+results/report.html: $(wildcard results/ladder/bounds.csv) | $(READY)
+	.venv/bin/snakemake --cores 1 --report $@ --quiet all
 
-summary: $(READY)
+summary: | $(READY)
 	@.venv/bin/scalebound summary --report results/report.html
 
 test: $(READY)

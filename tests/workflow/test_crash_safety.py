@@ -102,10 +102,16 @@ class Stages:
         self.process = subprocess.Popen(command, cwd=workspace.folder, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         assert self.process.stdout.readline() == "ready\n"
 
-    def run(self, arguments, kill_after=None, watch=(), delay=0.0):
-        """(exit status, seconds). Killed after `kill_after` seconds; with `watch`, when a temporary file is then seen in these folders."""
+    def run(self, job, kill_after=None, watch=(), delay=0.0):
+        """(exit status, seconds) of the job of a run record. Killed after `kill_after` seconds; with `watch`, when a temporary file is then seen in these folders."""
         self.log.write_text("")
-        order = {"arguments": arguments, "log": str(self.log), "kill_after": kill_after, "watch": [str(f) for f in watch], "delay": delay}
+        order = {
+            "arguments": [job["stage"], *job["arguments"]],
+            "log": str(self.log),
+            "kill_after": kill_after,
+            "watch": [str(f) for f in watch],
+            "delay": delay,
+        }
         self.process.stdin.write(json.dumps(order) + "\n")
         self.process.stdin.flush()
         return json.loads(self.process.stdout.readline())
@@ -155,7 +161,7 @@ def test_a_killed_stage_leaves_whole_files_or_none_and_runs_again(stages, finish
     assert job["stage"] == stage
     watch = sorted({parent for name in outputs for parent in (Path(name).parent, Path(name).parent.parent)})
     remove(workspace, [*outputs, record])
-    status, seconds = stages.run(job["arguments"])
+    status, seconds = stages.run(job)
     assert status == 0, stages.log.read_text()
 
     killed = 0
@@ -163,7 +169,7 @@ def test_a_killed_stage_leaves_whole_files_or_none_and_runs_again(stages, finish
         remove(workspace, [*outputs, record])
         # every second time not at any moment, but when something is being written
         seen = {"watch": watch, "delay": rng.uniform(0, 0.01)} if number % 2 else {}
-        status, took = stages.run(job["arguments"], kill_after=rng.uniform(0, seconds), **seen)
+        status, took = stages.run(job, kill_after=rng.uniform(0, seconds), **seen)
         assert status in (0, -signal.SIGKILL), stages.log.read_text()
         killed += status != 0
         seconds = min(seconds, took) if status == 0 else seconds
@@ -171,7 +177,7 @@ def test_a_killed_stage_leaves_whole_files_or_none_and_runs_again(stages, finish
     assert killed >= kills // 4
 
     # what was left behind is still there and does not disturb
-    status, _ = stages.run(job["arguments"])
+    status, _ = stages.run(job)
     assert status == 0, stages.log.read_text()
     check_whole(workspace, finished, outputs, record)
     assert all(workspace.path(name).exists() for name in [*outputs, record])
@@ -184,10 +190,10 @@ def test_a_killed_run_over_finished_files_leaves_them_whole(stages, finished):
     job = json.loads(finished.path(record).read_text())
     watch = [Path(RUN)]
     for number in range(4):
-        status, _ = stages.run(job["arguments"], kill_after=0.1 * number, watch=watch, delay=0.002 * number)
+        status, _ = stages.run(job, kill_after=0.1 * number, watch=watch, delay=0.002 * number)
         assert status == -signal.SIGKILL, stages.log.read_text()
         check_whole(stages.workspace, finished, sorted(job["outputs"]), "none")
-    assert stages.run(job["arguments"])[0] == 0
+    assert stages.run(job)[0] == 0
     assert all(stages.workspace.path(name).read_bytes() == finished.path(name).read_bytes() for name in job["outputs"])
 
 

@@ -13,8 +13,14 @@ def load_folder(folder, device, dtype):
     """A causal language model in evaluation mode. Raises InputError when the folder holds none."""
     transformers_logging.disable_progress_bar()
     try:
-        model = AutoModelForCausalLM.from_pretrained(folder, dtype=DTYPES[dtype], trust_remote_code=False, local_files_only=True, use_safetensors=True)
+        model, loading = AutoModelForCausalLM.from_pretrained(
+            folder, dtype=DTYPES[dtype], trust_remote_code=False, local_files_only=True, use_safetensors=True, output_loading_info=True
+        )
     except (OSError, ValueError, KeyError) as error:
         raise InputError(folder, str(error).splitlines()[0], "Give a folder with config.json and safetensors") from None
+    # transformers fills what is missing at random and only warns
+    for problem in ("missing_keys", "unexpected_keys", "mismatched_keys"):
+        if loading[problem]:
+            raise InputError(folder, f"{problem.replace('_', ' ')}: {sorted(map(str, loading[problem]))[:3]}", "The weights are not those of its config.json")
     model.config.use_cache = False
     return model.eval().to(device)

@@ -2,6 +2,7 @@
 
 import errno
 
+import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import save_file
 
@@ -10,6 +11,8 @@ from scalebound import atomic
 
 def write_tensors(path, arrays, metadata):
     """Store {name: numpy array} with string metadata. Raises OSError (ENOSPC) when the disk is full."""
+    # safetensors writes an array's memory as it lies: a transposed view would come back with its entries permuted
+    arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
     with atomic.replacing(path) as temporary:
         try:
             save_file(arrays, temporary, metadata=metadata)
