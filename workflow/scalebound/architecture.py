@@ -9,6 +9,7 @@ import json
 from collections import Counter
 
 import torch
+from huggingface_hub.errors import StrictDataclassError
 from torch import nn
 from transformers import AutoConfig, AutoModelForCausalLM
 from transformers.pytorch_utils import Conv1D
@@ -32,7 +33,7 @@ def describe(folder):
         config = AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
         with torch.device("meta"):
             model = AutoModelForCausalLM.from_config(config, trust_remote_code=False)
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, TypeError, StrictDataclassError) as error:
         raise InputError(f"{folder}/config.json", str(error).splitlines()[0], "Give a causal language model of transformers") from None
     return _layout(model, config, folder)
 

@@ -1,6 +1,7 @@
 """Loading a model with transformers: from a local folder of safetensors, without network and without remote code."""
 
 import torch
+from huggingface_hub.errors import StrictDataclassError
 from transformers import AutoModelForCausalLM
 from transformers.utils import logging as transformers_logging
 
@@ -16,7 +17,7 @@ def load_folder(folder, device, dtype):
         model, loading = AutoModelForCausalLM.from_pretrained(
             folder, dtype=DTYPES[dtype], trust_remote_code=False, local_files_only=True, use_safetensors=True, output_loading_info=True
         )
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, TypeError, StrictDataclassError) as error:
         raise InputError(folder, str(error).splitlines()[0], "Give a folder with config.json and safetensors") from None
     # transformers fills what is missing at random and only warns
     for problem in ("missing_keys", "unexpected_keys", "mismatched_keys"):

@@ -41,4 +41,7 @@ def identity_of(table, path):
     stored = (table.schema.metadata or {}).get(KEY.encode())
     if stored is None:
         raise InputError(path, "no identity in its metadata", "Delete it and let snakemake make it again")
-    return json.loads(stored)
+    try:
+        return json.loads(stored)
+    except ValueError as error:
+        raise InputError(path, f"its identity is damaged ({error})", "Delete it and let snakemake make it again") from None

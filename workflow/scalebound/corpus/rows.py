@@ -41,6 +41,8 @@ class Rows:
     """
 
     def __init__(self, path, rows, row_tokens, vocab_size):
+        if not Path(path).is_file():
+            raise InputError(path, "no such file", "Make it with snakemake, or correct the path")
         size, expected = Path(path).stat().st_size, 2 * rows * row_tokens
         if size != expected:
             raise InputError(path, f"{size} bytes, {rows} rows of {row_tokens} tokens take {expected}", "Delete it and run snakemake again")

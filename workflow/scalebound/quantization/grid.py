@@ -2,7 +2,10 @@
 
 import torch
 
+from scalebound.errors import InputError
+
 SMALLEST_SCALE = 6e-8  # smallest positive float16
+LARGEST_SCALE = 65504.0
 SHRINKS = [1 - k / 50 for k in range(40)]
 ERROR_NORM = 2.4  # of the clipping search, as in the GPTQ reference code
 
@@ -12,7 +15,15 @@ def fit(weights, bits, group):
 
     The range of each group is shrunk to where the rounding error is least. Scales are rounded to float16 here, before
     any weight is, so that what is stored is what was used; zeros are integers in [0, 2**bits).
+
+    Raises:
+        InputError: a weight is not finite, or so large that no float16 scale reaches it.
     """
+    if not torch.isfinite(weights).all():
+        raise InputError("weights", "a weight is NaN or infinite", "Check the checkpoint's weights")
+    largest = float(weights.abs().max()) if weights.numel() else 0.0
+    if 2 * largest / (2**bits - 1) > LARGEST_SCALE:
+        raise InputError("weights", f"a weight of {largest:g} needs a scale beyond float16 at {bits} bits", "Check the checkpoint's weights, or use more bits")
     parts = [_fit_group(part, bits) for part in weights.float().split(group, dim=1)]
     return torch.stack([s for s, _ in parts], 1), torch.stack([z for _, z in parts], 1)
 

@@ -11,18 +11,18 @@ from scalebound.tensor_files import write_tensors
 
 
 def write(path, tensors, identity):
-    """Store {name: IntegerTensor}; bits and group of each go into the metadata, with the identity."""
+    """Store {name: IntegerTensor}; bits and group of each go into the identity in its metadata."""
     arrays = {f"{name}.{part}": getattr(t, part) for name, t in tensors.items() for part in ("codes", "scales", "zeros")}
     grids = {name: [t.bits, t.group] for name, t in tensors.items()}
-    metadata = {KEY: json.dumps(identity, sort_keys=True), "grids": json.dumps(grids, sort_keys=True)}
-    write_tensors(path, arrays, metadata)
+    # one metadata entry: safetensors writes several in an order that changes from run to run
+    write_tensors(path, arrays, {KEY: json.dumps({**identity, "grids": grids}, sort_keys=True)})
 
 
 def read(path):
     """{name: IntegerTensor}. Raises InputError when the file is unreadable or incomplete."""
     try:
         with safe_open(path, framework="numpy") as file:
-            grids = json.loads(file.metadata()["grids"])
+            grids = json.loads(file.metadata()[KEY])["grids"]
             return {
                 name: IntegerTensor(*(file.get_tensor(f"{name}.{part}") for part in ("codes", "scales", "zeros")), bits, group)
                 for name, (bits, group) in grids.items()
