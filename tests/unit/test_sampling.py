@@ -138,11 +138,11 @@ def test_the_same_windows_make_the_same_file(drawn, tmp_path):
     assert (tmp_path / "again.parquet").read_bytes() == path.read_bytes()
 
 
-def test_windows_can_be_read_with_datasets(drawn):
+def test_windows_can_be_read_with_datasets(drawn, tmp_path):
     from datasets import Dataset
 
     path, ids, tokens = drawn
-    table = Dataset.from_parquet(str(path), keep_in_memory=True)
+    table = Dataset.from_parquet(str(path), cache_dir=tmp_path, keep_in_memory=True)
     assert table["window"][:] == [0, 1, 2, 3]
     assert table["row"][:] == ids.tolist()
     assert table["tokens"][:] == tokens.tolist()

@@ -53,14 +53,14 @@ def test_table_of_checkpoints(workspace, case):
 
 
 def test_wrong_pin_of_the_tokenizer(finished_copy):
-    finished_copy.edit("config/smoke.yaml", "{vocab_size: 300}", "{vocab_size: 300, sha256: '" + "0" * 64 + "'}")
+    finished_copy.edit("config/smoke.yaml", "f1de3926e1900e17b54e5c98fc366a473e8020230a9613b578b75b5b3260b534", "0" * 64)
     target = finished_copy.path("results/streams/smoke-sources/tokenizer.json")
     refused(finished_copy.snakemake("results/streams/smoke-sources/tokenizer.json"), ["the configuration pins 000000", "tokenizer.json"])
     assert not target.exists()
 
 
 def test_wrong_pin_of_the_stream(finished_copy):
-    finished_copy.edit("config/smoke.yaml", "    row_tokens: 65", "    row_tokens: 65\n    sha256: {'480': '" + "0" * 64 + "'}")
+    finished_copy.edit("config/smoke.yaml", "77a475336d677157245ec541cf6b6ddf7d9582e5edcf28d7adac2c6f858cd4bf", "0" * 64)
     refused(finished_copy.snakemake("results/streams/smoke-sources/rows480/tokens.bin"), ["pinned 000000", "480 rows"])
     assert not list(finished_copy.path("results/streams/smoke-sources/rows480").glob("*tokens*"))
 

@@ -43,7 +43,7 @@ rule decode:
     conda:
         "../../envs/scalebound.yaml"
     params:
-        folder="results/{family}/{slug}/quantizers/{quantizer}/decode",
+        folder=subpath(output.decoded, parent=True),
         code=digest("decode"),
     shell:
         "python -m scalebound decode --message {input.message:q} --architecture {input.architecture:q}"

@@ -27,7 +27,7 @@ for stream in PLAN.config.streams:
             "../../envs/scalebound.yaml"
         params:
             settings=PLAN.stream_settings(stream),
-            folder=f"results/streams/{stream}/wheels",
+            folder=subpath(output.listing, parent=True),
             code=digest("fetch-corpus"),
         shell:
             "python -m scalebound fetch-corpus --settings {params.settings:q} --folder {params.folder:q}"
@@ -66,7 +66,7 @@ rule tokenizer:
         "../../envs/scalebound.yaml"
     params:
         settings=lambda w: PLAN.stream_settings(w.stream),
-        folder="results/streams/{stream}/wheels",
+        folder=lambda w, input: input.wheels[0].rpartition("/")[0],
         code=digest("tokenizer"),
     shell:
         "python -m scalebound tokenizer --settings {params.settings:q} --documents {input.documents:q}"
@@ -89,7 +89,7 @@ rule tokenize:
         "../../envs/scalebound.yaml"
     params:
         settings=lambda w: PLAN.tokenize_settings(w.stream, w.rows),
-        folder="results/streams/{stream}/wheels",
+        folder=lambda w, input: input.wheels[0].rpartition("/")[0],
         code=digest("tokenize"),
     shell:
         "python -m scalebound tokenize --settings {params.settings:q} --documents {input.documents:q}"

@@ -9,9 +9,8 @@ out  results/{family}/{slug}/resolve/resolved.json      folder, sha256 of every 
 
 rule resolve:
     input:
-        config=lambda w: PLAN.checkpoint_folder(w.family, w.slug) + "/config.json",
-        weights=lambda w: PLAN.checkpoint_folder(w.family, w.slug)
-        + "/model.safetensors",
+        config=lambda w: PLAN.checkpoint_file(w.family, w.slug, "config.json"),
+        weights=lambda w: PLAN.checkpoint_file(w.family, w.slug, "model.safetensors"),
     output:
         resolved="results/{family}/{slug}/resolve/resolved.json",
         architecture="results/{family}/{slug}/resolve/architecture.json",
@@ -22,7 +21,7 @@ rule resolve:
         "../../envs/scalebound.yaml"
     params:
         settings=lambda w: PLAN.row_settings(w.family, w.slug),
-        folder=lambda w: PLAN.checkpoint_folder(w.family, w.slug),
+        folder=subpath(input.weights, parent=True),
         code=digest("resolve"),
     shell:
         "python -m scalebound resolve --settings {params.settings:q} --folder {params.folder:q}"

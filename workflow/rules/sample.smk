@@ -8,8 +8,8 @@ out  results/{family}/{slug}/sample/{draw}/windows.parquet   window, row (id in 
 
 rule sample:
     input:
-        tokens=lambda w: PLAN.rows_folder(w.family, w.slug) + "/tokens.bin",
-        stream=lambda w: PLAN.rows_folder(w.family, w.slug) + "/stream.json",
+        tokens=lambda w: PLAN.checkpoint_rows(w.family, w.slug, "tokens.bin"),
+        stream=lambda w: PLAN.checkpoint_rows(w.family, w.slug, "stream.json"),
     output:
         windows="results/{family}/{slug}/sample/{draw}/windows.parquet",
         record="results/{family}/{slug}/sample/{draw}/run.json",

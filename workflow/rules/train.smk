@@ -14,8 +14,8 @@ for run in PLAN.config.training:
         name:
             f"train_{run}".replace("-", "_").replace(".", "_")
         input:
-            tokens=PLAN.run_rows(run) + "/tokens.bin",
-            stream=PLAN.run_rows(run) + "/stream.json",
+            tokens=PLAN.run_rows(run, "tokens.bin"),
+            stream=PLAN.run_rows(run, "stream.json"),
         output:
             checkpoints=PLAN.checkpoint_files(run),
             listing=f"results/training/{run}/checkpoints.json",
@@ -30,7 +30,7 @@ for run in PLAN.config.training:
         params:
             settings=PLAN.training_settings(run),
             run=run,
-            folder=f"results/training/{run}",
+            folder=subpath(output.listing, parent=True),
             code=digest("train"),
         shell:
             "python -m scalebound train --settings {params.settings:q} --name {params.run:q}"

@@ -61,16 +61,19 @@ class Plan:
     def wheel_files(self, stream):
         return [f"results/streams/{stream}/wheels/{wheel.file}" for wheel in self._stream(stream).wheels]
 
-    def run_rows(self, run):
+    def run_rows(self, run, name):
+        """A file of the rows that a training run sees: tokens.bin or stream.json."""
         settings = self._run(run)
-        return f"results/streams/{settings.stream}/rows{settings.steps * settings.batch_rows}"
+        return f"results/streams/{settings.stream}/rows{settings.steps * settings.batch_rows}/{name}"
 
-    def rows_folder(self, family, slug):
-        return self.run_rows(self.row(family, slug).repo)
+    def checkpoint_rows(self, family, slug, name):
+        """A file of the rows that a checkpoint's windows are drawn from."""
+        return self.run_rows(self.row(family, slug).repo, name)
 
-    def checkpoint_folder(self, family, slug):
+    def checkpoint_file(self, family, slug, name):
+        """A file of a checkpoint: config.json or model.safetensors."""
         row = self.row(family, slug)
-        return f"results/training/{row.repo}/{row.revision}"
+        return f"results/training/{row.repo}/{row.revision}/{name}"
 
     # -- settings of one job, as JSON --------------------------------------------------------------------------------
 

@@ -59,6 +59,14 @@ def test_a_model_without_blocks_is_one_group(blockless):
     assert list(layers) == ["hidden", "head"]
 
 
+def test_the_blocks_are_the_module_list_with_most_parameters_also_when_others_lie_in_and_beside_it():
+    blocks = nn.ModuleList([nn.ModuleDict({"experts": nn.ModuleList([nn.Linear(3, 3), nn.Linear(3, 3)])}) for _ in range(2)])
+    model = nn.ModuleDict({"adapters": nn.ModuleList([nn.Linear(2, 2)]), "blocks": blocks})
+    groups = layer_groups(model)
+    assert [block for block, _ in groups] == [blocks[0], blocks[1], None]
+    assert [list(layers) for _, layers in groups] == [[f"blocks.{k}.experts.{j}" for j in range(2)] for k in range(2)] + [["adapters.0"]]
+
+
 def test_moments_are_sums_of_outer_products_of_the_inputs(blockless, tokens):
     _, layers = layer_groups(blockless)[0]
     moments = second_moments(blockless, layers, tokens, 100)

@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scalebound.errors import InputError
@@ -57,6 +57,7 @@ def test_every_weight_goes_to_its_nearest_grid_point(bits):
 
 
 @given(st.integers(2, 8), st.integers(0, 10**6), st.floats(1e-3, 1e3), st.floats(-5, 5))
+@settings(deadline=None)
 def test_inside_the_range_the_error_is_at_most_half_a_step(bits, seed, spread, shift):
     weights = (gaussian(3, 12, seed) + shift) * spread
     scales, zeros = grid.fit(weights, bits, 12)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scalebound.errors import InputError
@@ -19,6 +19,7 @@ def random_tensor(rows, columns, bits, group, seed=0):
 
 
 @given(st.integers(1, 4), st.integers(1, 9), st.integers(1, 8), st.integers(1, 9), st.integers(0, 999))
+@settings(deadline=None)
 def test_weights_are_code_minus_zero_times_scale_in_float32(rows, columns, bits, group, seed):
     tensor = random_tensor(rows, columns, bits, min(group, columns), seed)
     weights = tensor.dequantize()

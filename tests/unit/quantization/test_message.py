@@ -220,6 +220,7 @@ def test_code_length_by_hand(n_bytes, bits):
 
 
 @given(st.integers(1, 2**43))
+@settings(deadline=None)
 def test_code_length_is_that_of_an_elias_gamma_prefix_and_the_bytes(n_bytes):
     # for an even number m, ceil(log2(m + 1)) is the number of binary digits of m: integers only
     assert message.code_length_bits(n_bytes) == 8 * n_bytes + 2 * (8 * n_bytes).bit_length() + 1

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scalebound.quantization import packing
@@ -23,6 +23,7 @@ def as_one_number(values, bits):
 
 
 @given(integers_of_a_width())
+@settings(deadline=None)
 def test_packing_is_one_little_endian_number_and_unpacks_to_the_same_values(case):
     bits, values = case
     data = packing.pack(np.array(values, dtype=np.uint8), bits)
@@ -33,6 +34,7 @@ def test_packing_is_one_little_endian_number_and_unpacks_to_the_same_values(case
 
 
 @given(integers_of_a_width())
+@settings(deadline=None)
 def test_values_that_span_several_chunks_are_packed_as_in_one(case):
     bits, values = case
     with pytest.MonkeyPatch.context() as patch:

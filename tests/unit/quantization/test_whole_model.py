@@ -17,6 +17,9 @@ from scalebound.quantization.calibration import layer_groups, second_moments
 from scalebound.quantization.integers import from_matrix, to_matrix
 from scalebound.quantization.whole_model import quantize_model
 
+SIZES = {"vocab_size": 61, "hidden_size": 16, "num_hidden_layers": 2}
+STATE_SPACE = {**SIZES, "state_size": 4, "time_step_rank": 2}
+TRANSFORMER = {**SIZES, "num_attention_heads": 2, "num_key_value_heads": 1, "intermediate_size": 24}
 GRIDS = [("rtn", 2), ("rtn", 4), ("gptq", 2), ("gptq", 4)]
 BY_GPTQ = {"linear", "conv1d", "tied"}
 
@@ -152,24 +155,55 @@ def test_escalated_damping_is_reported(saved_neox, load, calibration):
     assert all(q.escalated == (q.damping > 1e-10) for q in case.done.values() if q.method == "gptq")
 
 
-def test_a_folder_without_one_of_the_weights_is_refused_not_filled_at_random(saved_neox, load, tmp_path):
-    for file in saved_neox.folder.iterdir():
-        shutil.copy(file, tmp_path)
-    weights = load_file(tmp_path / "model.safetensors")
+def without_one(weights):
     del weights["gpt_neox.layers.1.attention.dense.weight"]
-    save_file(weights, tmp_path / "model.safetensors", metadata={"format": "pt"})
+
+
+def with_one_more(weights):
+    weights["gpt_neox.layers.2.attention.dense.weight"] = torch.ones(16, 16)
+
+
+def with_another_shape(weights):
+    weights["gpt_neox.layers.1.attention.dense.weight"] = torch.ones(16, 8)
+
+
+def with_weights(saved, folder, change):
+    """A copy of a saved model in `folder`, its weights changed."""
+    for file in saved.folder.iterdir():
+        shutil.copy(file, folder)
+    weights = load_file(folder / "model.safetensors")
+    change(weights)
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    return folder
+
+
+@pytest.mark.parametrize("change", [without_one, with_one_more, with_another_shape])
+def test_weights_that_are_not_those_of_the_configuration_are_refused_not_filled_at_random(change, saved_neox, load, tmp_path):
+    with pytest.raises(InputError):
+        load(with_weights(saved_neox, tmp_path, change))
+
+
+def test_a_truncated_file_of_weights_is_refused(saved_neox, load, tmp_path):
+    path = with_weights(saved_neox, tmp_path, lambda weights: None) / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(InputError):
         load(tmp_path)
 
 
-STATE_SPACE = {"vocab_size": 61, "hidden_size": 16, "num_hidden_layers": 2, "state_size": 4, "time_step_rank": 2}
-EXPERTS = {"vocab_size": 61, "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "num_key_value_heads": 1, "intermediate_size": 24}
+def test_a_head_of_its_own_under_a_configuration_that_ties_it_is_refused(save_model, load, calibration, tmp_path):
+    # transformers then leaves the two apart: the architecture, made from the configuration alone, lacks a parameter
+    saved = save_model("qwen2", **TRANSFORMER, tie_word_embeddings=True)
+    folder = with_weights(saved, tmp_path, lambda weights: weights.update({"lm_head.weight": torch.ones(61, 16)}))
+    with pytest.raises(InputError):
+        quantize_model(load(folder), saved.architecture["parameters"], Quantizer(method="rtn", bits=4), calibration)
 
 
-@pytest.mark.parametrize(("name", "settings"), [("mamba", STATE_SPACE), ("mixtral", {**EXPERTS, "num_local_experts": 2})])
-def test_parameters_outside_linear_layers_are_rounded_to_nearest(name, settings, save_model, load, calibration, decoded):
+@pytest.mark.parametrize("method", ["rtn", "gptq"])
+@pytest.mark.parametrize(("name", "settings"), [("mamba", STATE_SPACE), ("mixtral", {**TRANSFORMER, "num_local_experts": 2})])
+def test_parameters_outside_linear_layers_are_rounded_to_nearest(name, settings, method, save_model, load, calibration, decoded):
     saved = save_model(name, **settings)
-    case = Case(saved, load, calibration, method="gptq", bits=4)
+    case = Case(saved, load, calibration, method=method, bits=4)
+    assert list(case.done) == [p["name"] for p in case.parameters]
     others = [p for p in case.parameters if p["use"] == "other"]
     assert any(len(p["shape"]) == 3 for p in others)
     assert all(case.done[p["name"]].method == "rtn" for p in others)

@@ -76,15 +76,15 @@ def _stream_jobs(plan, stream):
 
 
 def _training_jobs(plan, run):
-    settings, rows = plan.config.training[run], plan.run_rows(run)
-    tokens, stream, source = f"{rows}/tokens.bin", f"{rows}/stream.json", f"results/streams/{settings.stream}"
+    settings, source = plan.config.training[run], f"results/streams/{plan.config.training[run].stream}"
+    tokens, stream, record, log = (plan.run_rows(run, name) for name in ("tokens.bin", "stream.json", "run.json", "tokenize.log"))
     folder = f"results/training/{run}"
     listing, loss, kept = f"{folder}/checkpoints.json", f"{folder}/loss.parquet", plan.checkpoint_files(run)
     return [
         Job(
             "tokenize",
-            f"{rows}/run.json",
-            f"{rows}/tokenize.log",
+            record,
+            log,
             {tokens: stream, stream: stream},
             inputs={"documents": f"{source}/documents.parquet", "tokenizer": f"{source}/tokenizer.json"},
             settings={"rows": settings.steps * settings.batch_rows, "row_tokens": plan.config.streams[settings.stream].row_tokens},
@@ -103,10 +103,10 @@ def _training_jobs(plan, run):
 
 
 def _checkpoint_jobs(plan, row):
-    folder, weights = f"results/{row.family}/{row.slug}", plan.checkpoint_folder(row.family, row.slug)
-    rows = plan.rows_folder(row.family, row.slug)
+    folder = f"results/{row.family}/{row.slug}"
     resolved, architecture = f"{folder}/resolve/resolved.json", f"{folder}/resolve/architecture.json"
-    kept = [f"{weights}/config.json", f"{weights}/model.safetensors"]
+    kept = [plan.checkpoint_file(row.family, row.slug, name) for name in ("config.json", "model.safetensors")]
+    rows = {name: plan.checkpoint_rows(row.family, row.slug, file) for name, file in (("tokens", "tokens.bin"), ("stream", "stream.json"))}
     jobs = [
         Job(
             "resolve",
@@ -122,8 +122,7 @@ def _checkpoint_jobs(plan, row):
         windows = f"{folder}/sample/{draw}/windows.parquet"
         settings = getattr(plan.config.sampling, draw).model_dump() | {"tokens_seen": row.tokens_seen}
         settings["rows_seen"] = rows_seen(row.tokens_seen, plan.config.streams[row.stream].row_tokens)
-        inputs = {"tokens": f"{rows}/tokens.bin", "stream": f"{rows}/stream.json"}
-        jobs.append(Job("sample", f"{folder}/sample/{draw}/run.json", f"{folder}/sample/{draw}/sample.log", {windows: windows}, inputs, settings))
+        jobs.append(Job("sample", f"{folder}/sample/{draw}/run.json", f"{folder}/sample/{draw}/sample.log", {windows: windows}, rows, settings))
     jobs.append(_score_job(plan, folder, resolved, folder))
     for quantizer in plan.config.quantize_with:
         jobs += _quantizer_jobs(plan, folder, quantizer)
