@@ -129,7 +129,16 @@ def test_windows_come_back_with_row_ids_and_identity(drawn):
     assert np.array_equal(found_ids, ids)
     assert found.dtype == np.int32
     assert np.array_equal(found, tokens)
-    assert identity == {**IDENTITY, "tokens_sha256": sampling.token_digest(tokens)}
+    assert identity == {**IDENTITY, "tokens_sha256": sampling.token_digest(tokens), "rows_sha256": sampling.row_digest(ids)}
+
+
+def test_altered_row_ids_are_refused(drawn):
+    path, *_ = drawn
+    table = pq.read_table(path)
+    changed = table.set_column(table.schema.get_field_index("row"), "row", pa.array([3, 0, 3, 1]))
+    pq.write_table(changed, path)
+    with pytest.raises(InputError, match="not those of its identity"):
+        windows.read(path)
 
 
 def test_the_same_windows_make_the_same_file(drawn, tmp_path):

@@ -238,7 +238,7 @@ def test_a_changed_seed_in_the_configuration_is_named(finished_copy):
 
 def test_windows_of_another_seed_are_named_although_everything_says_otherwise(finished_copy):
     """The tokens are those of the rows, identity and record fit: only drawing again shows it."""
-    from scalebound.sampling import token_digest
+    from scalebound.sampling import row_digest, token_digest
     from scalebound.tables import identity_of, write_parquet
 
     name = f"{SLUG}/sample/score/windows.parquet"
@@ -248,7 +248,7 @@ def test_windows_of_another_seed_are_named_although_everything_says_otherwise(fi
     columns = [table["window"], table["row"].take(order), table["tokens"].take(order)]
     changed = pa.Table.from_arrays(columns, schema=table.schema)
     tokens = np.stack(changed["tokens"].to_numpy(zero_copy_only=False))
-    write_parquet(path, changed, identity_of(table, path) | {"tokens_sha256": token_digest(tokens)})
+    write_parquet(path, changed, identity_of(table, path) | {"tokens_sha256": token_digest(tokens), "rows_sha256": row_digest(table["row"].take(order))})
     forge(finished_copy, name)
     assert any(f.path == name and "the rows of seed 101" in f.expected for f in findings(finished_copy, numbers=True))
 

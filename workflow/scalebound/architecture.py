@@ -4,8 +4,6 @@
 order, each parameter's name, shape and use. It is derived from the configuration alone, on torch's meta device.
 """
 
-import hashlib
-import json
 from collections import Counter
 
 import torch
@@ -14,6 +12,7 @@ from torch import nn
 from transformers import AutoConfig, AutoModelForCausalLM
 from transformers.pytorch_utils import Conv1D
 
+from scalebound.architecture_id import architecture_id
 from scalebound.errors import InputError
 
 # written by transformers on saving; they say nothing about the architecture
@@ -36,12 +35,6 @@ def describe(folder):
     except (OSError, ValueError, KeyError, TypeError, StrictDataclassError) as error:
         raise InputError(f"{folder}/config.json", str(error).splitlines()[0], "Give a causal language model of transformers") from None
     return _layout(model, config, folder)
-
-
-def architecture_id(config, parameters):
-    """First 32 hex digits of the sha256 of configuration and parameter list."""
-    text = json.dumps({"config": config, "parameters": parameters}, sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
 def _layout(model, config, folder):

@@ -2,6 +2,7 @@
 
 import torch
 from huggingface_hub.errors import StrictDataclassError
+from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM
 from transformers.utils import logging as transformers_logging
 
@@ -15,9 +16,16 @@ def load_folder(folder, device, dtype):
     transformers_logging.disable_progress_bar()
     try:
         model, loading = AutoModelForCausalLM.from_pretrained(
-            folder, dtype=DTYPES[dtype], trust_remote_code=False, local_files_only=True, use_safetensors=True, output_loading_info=True
+            folder,
+            dtype=DTYPES[dtype],
+            trust_remote_code=False,
+            local_files_only=True,
+            use_safetensors=True,
+            # reported below in one way with what is missing, instead of raised in another
+            ignore_mismatched_sizes=True,
+            output_loading_info=True,
         )
-    except (OSError, ValueError, KeyError, TypeError, StrictDataclassError) as error:
+    except (OSError, ValueError, KeyError, TypeError, StrictDataclassError, SafetensorError) as error:
         raise InputError(folder, str(error).splitlines()[0], "Give a folder with config.json and safetensors") from None
     # transformers fills what is missing at random and only warns
     for problem in ("missing_keys", "unexpected_keys", "mismatched_keys"):

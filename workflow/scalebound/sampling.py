@@ -25,3 +25,8 @@ def rows_seen(tokens_seen, row_tokens):
 def token_digest(tokens):
     """Hex sha256 of a block of windows as little-endian uint32, whatever type holds it."""
     return hashlib.sha256(np.ascontiguousarray(tokens, dtype="<u4").tobytes()).hexdigest()
+
+
+def row_digest(ids):
+    """Hex sha256 of row ids as little-endian int64."""
+    return hashlib.sha256(np.ascontiguousarray(ids, dtype="<i8").tobytes()).hexdigest()

@@ -3,7 +3,7 @@
 import numpy as np
 
 from scalebound.errors import InputError
-from scalebound.sampling import token_digest
+from scalebound.sampling import row_digest, token_digest
 from scalebound.tables import identity_of, read_parquet, write_parquet
 
 
@@ -14,7 +14,7 @@ def write(path, row_ids, tokens, identity):
     features = Features({"window": Value("int32"), "row": Value("int64"), "tokens": List(Value("int32"), length=tokens.shape[1])})
     columns = {"window": np.arange(len(row_ids), dtype=np.int32), "row": row_ids, "tokens": tokens.astype(np.int32)}
     table = Dataset.from_dict(columns, features=features).data.table
-    write_parquet(path, table, {**identity, "tokens_sha256": token_digest(tokens)})
+    write_parquet(path, table, {**identity, "tokens_sha256": token_digest(tokens), "rows_sha256": row_digest(row_ids)})
 
 
 def read(path):
@@ -25,7 +25,10 @@ def read(path):
     """
     table = read_parquet(path, "sample")
     identity = identity_of(table, path)
-    tokens = np.stack(table["tokens"].to_numpy(zero_copy_only=False)).astype(np.int32)
-    if token_digest(tokens) != identity.get("tokens_sha256"):
+    try:
+        rows, tokens = table["row"].to_numpy(), np.stack(table["tokens"].to_numpy(zero_copy_only=False)).astype(np.int32)
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(path, f"its columns are not row and tokens ({error})", "The file was altered: delete it and run snakemake again") from None
+    if token_digest(tokens) != identity.get("tokens_sha256") or row_digest(rows) != identity.get("rows_sha256"):
         raise InputError(path, "its tokens are not those of its identity", "The file was altered: delete it and run snakemake again")
-    return table["row"].to_numpy(), tokens, identity
+    return rows, tokens, identity

@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 from safetensors.numpy import load_file
 
 from scalebound import sampling
+from scalebound.architecture_id import read_architecture
 from scalebound.audit.findings import Finding
 from scalebound.audit.identities import read_identity
 from scalebound.commands import decode, figures
@@ -83,7 +84,7 @@ def check_code(job, folder):
 
 def check_decoded(job, folder):
     """Decoding the message again gives the decoded model."""
-    architecture = read_json(folder.path(job.inputs["architecture"]), "resolve")
+    architecture = read_architecture(folder.path(job.inputs["architecture"]))
     data = folder.path(job.inputs["message"]).read_bytes()
     wanted = decode.rebuild(data, architecture, job.inputs["message"])
     (weights,) = (name for name in job.outputs if name.endswith(".safetensors"))

@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 
 from scalebound import atomic
+from scalebound.architecture_id import read_architecture
 from scalebound.errors import InputError
-from scalebound.provenance import describe_files, identity, read_json
+from scalebound.provenance import describe_files, identity
 from scalebound.quantization import message
 from scalebound.quantization.integers import from_matrix
 from scalebound.tensor_files import write_tensors
@@ -22,7 +23,7 @@ def add_arguments(parser):
 
 
 def run(arguments):
-    architecture, folder = read_json(arguments.architecture, "resolve"), Path(arguments.out)
+    architecture, folder = read_architecture(arguments.architecture), Path(arguments.out)
     weights = rebuild(_read(arguments.message), architecture, arguments.message)
     made_of = identity("decode", {"message": arguments.message, "architecture": arguments.architecture}, {}, packages=["numpy"])
     atomic.write_bytes(folder / "config.json", (json.dumps(architecture["config"], indent=2, sort_keys=True) + "\n").encode())

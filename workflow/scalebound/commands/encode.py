@@ -5,10 +5,11 @@ from pathlib import Path
 import numpy as np
 
 from scalebound import atomic
+from scalebound.architecture_id import read_architecture
 from scalebound.commands.arguments import add_settings, read_settings
 from scalebound.config import Quantizer
 from scalebound.errors import InputError
-from scalebound.provenance import describe_files, identity, read_json
+from scalebound.provenance import describe_files, identity
 from scalebound.quantization import message, storage
 
 
@@ -22,7 +23,7 @@ def add_arguments(parser):
 
 def run(arguments):
     settings = read_settings(arguments, Quantizer)
-    architecture, tensors = read_json(arguments.architecture, "resolve"), storage.read(arguments.codes)
+    architecture, tensors = read_architecture(arguments.architecture), storage.read(arguments.codes)
     data, sizes = message.encode(tensors, architecture)
     _check_round_trip(tensors, message.decode(data, architecture))
     made_of = identity("encode", {"codes": arguments.codes, "architecture": arguments.architecture}, settings.model_dump(), packages=["numpy"])

@@ -3,9 +3,10 @@
 import numpy as np
 
 from scalebound import atomic, windows
+from scalebound.architecture_id import read_architecture
 from scalebound.commands.arguments import add_settings, read_settings
 from scalebound.config import Quantizer, Scoring, parse
-from scalebound.provenance import identity, read_json
+from scalebound.provenance import identity
 
 
 def add_arguments(parser):
@@ -29,7 +30,7 @@ def run(arguments):
     settings = read_settings(arguments, Quantizer)
     device = model_files.choose_device(parse(Scoring, {"device": arguments.device}, "--device").device)
     torch.set_num_threads(arguments.threads)
-    architecture = read_json(arguments.architecture, "resolve")
+    architecture = read_architecture(arguments.architecture)
     _, tokens, _ = windows.read(arguments.calibration)
     description = model_files.read_description(arguments.model)
     model = models.load_folder(description["folder"], device, "float32")

@@ -15,7 +15,6 @@ Layout, all integers little endian:
 Names and shapes are not in the message: the architecture fixes them before any data is seen. numpy only.
 """
 
-import math
 import struct
 import zlib
 
@@ -65,7 +64,7 @@ def decode(message, architecture, where="model.sbq"):
 def code_length_bits(n_bytes):
     """Length in bits of the self-delimiting message: 8 n + 2 ceil(log2(8 n + 1)) + 1 (theory: section 7)."""
     bits = 8 * n_bytes
-    return bits + 2 * math.ceil(math.log2(bits + 1)) + 1
+    return bits + 2 * bits.bit_length() + 1  # bit_length is ceil(log2(bits + 1)) without rounding
 
 
 def _checked_body(message, architecture, where):

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from scalebound.errors import InputError
 from scalebound.quantization import gptq, rtn
 from scalebound.quantization.integers import IntegerTensor, check, from_matrix, to_matrix
 
@@ -26,6 +27,10 @@ class Workbench:
     def __init__(self, weights, parameters, settings, bar):
         self.weights, self.settings, self.bar = weights, settings, bar
         self.parameters = {p["name"]: p for p in parameters}
+        odd = sorted(set(weights) ^ set(self.parameters))
+        if odd:
+            # for instance a head of its own under a configuration that ties it to the embedding
+            raise InputError(odd[0], "not a parameter of both the weights and the architecture", "The weights are not those of the model's config.json")
         self._done = {}
 
     def is_open(self, key):
