@@ -63,7 +63,11 @@ def _paper(problem, c, s_values):
 
 
 def _direct(problem, c, s_values, alphas):
-    results = [(_freedman_at(problem, alpha, c, s_values), alpha) for alpha in alphas]
+    results, start = [], 0
+    for alpha in alphas:
+        # the best s moves little from one alpha to the next
+        results.append((_freedman_at(problem, alpha, c, s_values, start), alpha))
+        start = int(np.searchsorted(s_values, results[-1][0].s))
     best, alpha = min(results, key=lambda result: result[0].value)
     return {"bound": best.value, "C": c, "alpha": float(alpha), "s": best.s, "sigma": best.sigma}
 
@@ -75,7 +79,7 @@ def _azuma(problem, c, alphas):
     return {"bound": float(values[best]), "C": c, "alpha": float(alphas[best])}
 
 
-def _freedman_at(problem, alpha, c, s_values):
+def _freedman_at(problem, alpha, c, s_values, start=0):
     losses = smoothing.smoothed_loss(problem.nll, alpha, problem.vocab_size)
     reference = smoothing.reference_loss(problem.entropy, alpha)
-    return freedman_bound(losses, reference, smoothing.worst_case_loss(alpha, problem.vocab_size), c, s_values)
+    return freedman_bound(losses, reference, smoothing.worst_case_loss(alpha, problem.vocab_size), c, s_values, start)
