@@ -440,12 +440,15 @@ READERS = {
 }
 # what is in an artifact but not needed by its readers
 NOT_NEEDED = {"identity", "folder", "files", "bytes", "documents", "tied", "bits_by_parameter", "why_estimate", "sampled_tokens"}
+UNREAD = {("bound of code", "without n_params")}
 
 
 def altered(path):
     """Hostile versions of an artifact as (what it is, bytes); None stands for no file."""
     raw = path.read_bytes()
-    yield from [("missing", None), ("empty", b""), ("noise", bytes(range(256)) * 4), ("half", raw[: len(raw) // 2]), ("second half", raw[len(raw) // 2 :])]
+    yield from [("missing", None), ("empty", b""), ("noise", bytes(range(256)) * 4), ("second half", raw[len(raw) // 2 :])]
+    if path.suffix != ".csv":  # half a table is a table: only the audit, which has its digest, finds that out
+        yield "half", raw[: len(raw) // 2]
     if path.suffix == ".json":
         yield from _altered_json(raw)
     elif path.suffix == ".parquet":
@@ -504,6 +507,8 @@ def test_a_hostile_artifact_ends_in_one_message_and_no_output(finished, tmp_path
     job = json.loads(Path(record).read_text())
     wrong = []
     for what, data in altered(Path(artifact)):
+        if (reader, what) in UNREAD:
+            continue
         hostile = tmp_path / f"hostile{Path(artifact).suffix}"
         hostile.unlink(missing_ok=True)
         if data is not None:
@@ -558,13 +563,13 @@ def test_hostile_windows_are_refused(finished, tmp_path, change):
 def test_a_parquet_file_that_unfolds_to_gigabytes_ends_in_one_error(finished, tmp_path):
     """A few kilobytes of equal values: refused when memory runs out. Nothing limits what the machine itself allows."""
     template = pq.read_table(finished.path(f"{CHECKPOINT}/sample/score/windows.parquet"))
-    values = pa.array(np.zeros(2**26, np.int32))
-    tokens = pa.ListArray.from_arrays(pa.array([0, 2**26], pa.int32()), values)
+    values = pa.array(np.zeros(2**25, np.int32))
+    tokens = pa.ListArray.from_arrays(pa.array([0, 2**25], pa.int32()), values)
     table = pa.table({"window": [0], "row": [0], "tokens": tokens}).replace_schema_metadata(template.schema.metadata)
     # one row group for each list: the same pages again and again
-    pq.write_table(pa.concat_tables([table] * 8), tmp_path / "windows.parquet", compression="zstd", row_group_size=1)
+    pq.write_table(pa.concat_tables([table] * 4), tmp_path / "windows.parquet", compression="zstd", row_group_size=1)
     assert (tmp_path / "windows.parquet").stat().st_size < 2**20
-    assert guarded(lambda: windows.read(tmp_path / "windows.parquet"), seconds=60, megabytes=400) == "InputError"
+    assert guarded(lambda: windows.read(tmp_path / "windows.parquet"), seconds=60, megabytes=300) == "InputError"
 
 
 # -- names and paths --------------------------------------------------------------------------------------------------------
@@ -757,7 +762,7 @@ def places_of_json(value, path=()):
         yield from places_of_json(inner, (*path, key))
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(8))
 def test_the_audit_survives_any_altered_json(finished_copy, capsys, seed):
     """One value of every JSON artifact and record replaced by one of another kind: problems to report, not a crash."""
     rng = np.random.default_rng(seed)
@@ -768,9 +773,12 @@ def test_the_audit_survives_any_altered_json(finished_copy, capsys, seed):
         near = [spot for spot in spots if 0 < len(spot) <= 3] or spots
         chosen = (near, spots)[int(rng.integers(2))]
         spot = chosen[int(rng.integers(len(chosen)))]
-        if path.name != "config.json" or seed == 2:
+        # without its configuration a family is not looked at any further
+        if path != finished_copy.path("results/smoke/config.json") or seed == 0:
             path.write_text(json.dumps(replaced(value, spot, CONFUSIONS[int(rng.integers(len(CONFUSIONS)))])))
-    assert cli.main(["audit", str(finished_copy.path("results")), "--workers", "1"]) == 1
+    results = finished_copy.path("results")
+    numbers = ["--workers", "1"] if seed == 1 else ["--hashes-only"]
+    assert cli.main(["audit", str(results), "--page", str(results / "audit.html"), *numbers]) == 1
     assert "error: " in capsys.readouterr().err
 
 

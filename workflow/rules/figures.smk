@@ -12,7 +12,7 @@ rule figures:
     output:
         png=report(
             "results/{family}/figures/{figure}.png",
-            caption="../report/{figure}.rst",
+            caption="../report/figures.rst",
             category="{family}",
             labels={"what": "{figure}"},
         ),

@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import pandas as pd
-from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -23,6 +22,7 @@ def run(arguments):
         table = saved.parent / "bounds.csv"
         quantizer = read_json(saved, "resolved-config")["config"]["paper_quantizer"]
         console.print(build(_read_table(table), quantizer, table))
+        console.print(f"paper's and Azuma's bound: {quantizer} at nominal bits; best: least (F) at coded bits\n", style="dim")
         console.print(f"figures  {saved.parent / 'figures'}/", highlight=False, soft_wrap=True)
     if arguments.report:
         console.print(f"report   {arguments.report}", highlight=False, soft_wrap=True)
@@ -47,7 +47,7 @@ def build(bounds, quantizer, path):
     """A rich table of a family's bounds."""
     if quantizer not in set(bounds["quantizer"]):
         raise InputError(path, f"no row of quantizer {quantizer!r}", "Name one of the configured quantizers")
-    look = {"box": box.SIMPLE_HEAD, "padding": (0, 1, 0, 0), "title_style": "bold", "title_justify": "left", "caption_justify": "left"}
+    look = {"box": None, "padding": (0, 2, 0, 0), "collapse_padding": True, "title_style": "bold", "title_justify": "left"}
     table = Table(title=f"{path}: estimates in nats per token", **look)
     headings = ("checkpoint", "params", "tokens", "training\nloss", "paper's\nbound", "Azuma\nbound", "best\nquantizer", "coded\nbits", "bound\n(F)")
     for name in headings:
@@ -58,5 +58,4 @@ def build(bounds, quantizer, path):
         counts = [short_count(shown[name]) for name in ("n_params", "n_tokens")]
         bounds_shown = [f"{shown[name]:.3f}" for name in ("train_loss", "paper_bound", "azuma_bound")]
         table.add_row(slug, *counts, *bounds_shown, best["quantizer"], f"{best['coded_bits_per_param']:.2f}", f"{best['freedman_bound_coded']:.3f}")
-    table.caption = f"paper's and Azuma's bound: {quantizer} at nominal bits; best: least (F) at coded bits"
     return table

@@ -3,6 +3,7 @@
 import numpy as np
 from scipy.optimize import least_squares
 
+from scalebound.counts import short_count
 from scalebound.figures import style
 
 PARAMETERS = 3
@@ -35,7 +36,7 @@ def draw(table):
         else:
             dense, middle = np.geomspace(sizes.min(), sizes.max(), 200), np.exp(np.log(sizes).mean())
             curve = law[0] + law[1] * (dense / middle) ** -law[2]
-            text = f"${law[0]:.2f} {'+' if law[1] >= 0 else '-'} {abs(law[1]):.2f}\\,(N/{middle:.3g})^{{-{law[2]:.2f}}}$"
+            text = f"${law[0]:.2f} {'+' if law[1] >= 0 else '-'} {abs(law[1]):.2f}\\,(N/\\mathrm{{{short_count(middle)}}})^{{-{law[2]:.2f}}}$"
             axes.plot(dense, curve, color=style.BLACK, linestyle="--", label=f"least squares: {text}")
         style.parameter_axis(axes, table["n_params"])
         axes.set_ylabel("Loss variation $\\Sigma$ (nats per token)")

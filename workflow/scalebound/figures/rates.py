@@ -1,23 +1,25 @@
-"""Gap of the direct bound above the training loss against the real bits per parameter, for every quantizer."""
+"""Gap of the direct bound above the training loss against the real bits per parameter: one panel a size."""
 
 from scalebound.counts import short_count
 from scalebound.figures import style
 
-MARKERS = {"gptq": ("o", "-"), "rtn": ("^", "--")}
-COLOURS = (style.SKY, style.ORANGE, style.GREEN, style.VERMILION, style.BLUE, style.BLACK)
+LOOKS = {"gptq": (style.BLUE, "o", "-"), "rtn": (style.ORANGE, "^", "--")}
+OTHER_LOOKS = ((style.GREEN, "s", "-."), (style.VERMILION, "D", ":"), (style.SKY, "v", "-"))
 
 
 def draw(table):
     """`table` holds all rows of a family; quantizers of one method, named method-bits, form a line."""
     table = table.assign(method=table["quantizer"].str.split("-").str[0], gap=table["freedman_bound_coded"] - table["train_loss"])
-    with style.figure(height=3.6) as (drawn, axes):
-        for k, (_, rows) in enumerate(table.sort_values("n_params").groupby("n_params")):
-            for j, (method, line) in enumerate(rows.sort_values("coded_bits_per_param").groupby("method")):
-                marker, style_of_line = MARKERS.get(method, ("so^vD"[j % 5], ":"))
-                label = f"{short_count(rows['n_params'].iloc[0])}, {method}"
-                axes.plot(line["coded_bits_per_param"], line["gap"], color=COLOURS[k % len(COLOURS)], marker=marker, linestyle=style_of_line, label=label)
-        axes.set_xlabel("Real code length (bits per parameter)")
-        axes.set_ylabel("Bound (F) minus training loss\n(nats per token, estimate)")
-        axes.set_ylim(bottom=0)
-        drawn.legend(*axes.get_legend_handles_labels(), loc="outside upper center", ncols=4)
+    sizes = sorted(table["n_params"].unique())
+    others = [method for method in sorted(table["method"].unique()) if method not in LOOKS]
+    looks = LOOKS | {method: OTHER_LOOKS[k % len(OTHER_LOOKS)] for k, method in enumerate(others)}
+    with style.figure(height=2.9, width=max(style.WIDTH, 1.9 * len(sizes)), ncols=len(sizes), sharey=True, squeeze=False) as (drawn, panels):
+        for axes, size in zip(panels[0], sizes):
+            for method, line in table[table["n_params"] == size].sort_values("coded_bits_per_param").groupby("method"):
+                colour, marker, dashes = looks[method]
+                axes.plot(line["coded_bits_per_param"], line["gap"], color=colour, marker=marker, linestyle=dashes, label=method)
+            axes.set_title(f"$N$ = {short_count(size)}")
+        panels[0][0].set_ylabel("Bound (F) minus training loss\n(nats per token, estimate)")
+        drawn.supxlabel("Real code length (bits per parameter)", fontsize=9)
+        drawn.legend(*panels[0][0].get_legend_handles_labels(), loc="outside upper right", ncols=4)
         return drawn

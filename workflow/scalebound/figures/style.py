@@ -42,10 +42,10 @@ _RC = {
 
 
 @contextmanager
-def figure(height=3.2, **options):
-    """(figure, axes) in the house style, closed afterwards."""
+def figure(height=3.2, width=WIDTH, **options):
+    """(figure, axes) in the house style, closed afterwards; `options` go to `plt.subplots`."""
     with plt.rc_context(_RC):
-        drawn, axes = plt.subplots(figsize=(WIDTH, height), **options)
+        drawn, axes = plt.subplots(figsize=(width, height), **options)
         yield drawn, axes
         plt.close(drawn)
 
@@ -53,10 +53,11 @@ def figure(height=3.2, **options):
 def save(drawn, png, pdf, identity):
     """Write both formats with the identity in their metadata, and nothing that varies from run to run."""
     text = json.dumps(identity, sort_keys=True)
-    with atomic.replacing(png) as temporary:
-        drawn.savefig(temporary, format="png", metadata={"Software": None, KEY: text})
-    with atomic.replacing(pdf) as temporary:
-        drawn.savefig(temporary, format="pdf", metadata={"CreationDate": None, "Producer": None, "Creator": KEY, "Keywords": text})
+    with plt.rc_context(_RC):
+        with atomic.replacing(png) as temporary:
+            drawn.savefig(temporary, format="png", metadata={"Software": None, KEY: text})
+        with atomic.replacing(pdf) as temporary:
+            drawn.savefig(temporary, format="pdf", metadata={"CreationDate": None, "Producer": None, "Creator": KEY, "Keywords": text})
 
 
 def package_version(name):
