@@ -116,7 +116,9 @@ def attempt(data, architecture):
 def check_accepted(tensors, data, architecture):
     """What is accepted is sound, and its own encoding is the message that it came from: one message, one encoding."""
     for parameter in architecture["parameters"]:
-        check(tensors[parameter["name"]], parameter["name"])
+        tensor = tensors[parameter["name"]]
+        check(tensor, parameter["name"])
+        assert 1 <= tensor.group <= max(1, tensor.codes.shape[1]), "a wider group would be a second message of the same integers"
     assert message.encode(tensors, architecture)[0] == data, data.hex()
 
 

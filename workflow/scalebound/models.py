@@ -1,5 +1,8 @@
 """Loading a model with transformers: from a local folder of safetensors, without network and without remote code."""
 
+import json
+from pathlib import Path
+
 import torch
 from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
@@ -14,6 +17,7 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 def load_folder(folder, device, dtype):
     """A causal language model in evaluation mode. Raises InputError when the folder holds none."""
     transformers_logging.disable_progress_bar()
+    _refuse_pickles(Path(folder))
     try:
         model, loading = AutoModelForCausalLM.from_pretrained(
             folder,
@@ -33,3 +37,15 @@ def load_folder(folder, device, dtype):
             raise InputError(folder, f"{problem.replace('_', ' ')}: {sorted(map(str, loading[problem]))[:3]}", "The weights are not those of its config.json")
     model.config.use_cache = False
     return model.eval().to(device)
+
+
+def _refuse_pickles(folder):
+    """Raise InputError when an index of weight files names anything but safetensors: transformers would unpickle it."""
+    for index in folder.glob("*.index.json"):
+        try:
+            names = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+        except (ValueError, KeyError, AttributeError, TypeError) as error:
+            raise InputError(index, f"not an index of weight files ({error})", "Fetch the checkpoint again") from None
+        odd = sorted(str(name) for name in names if not str(name).endswith(".safetensors") or "/" in str(name))
+        if odd:
+            raise InputError(index, f"names {odd[0]}", "Only safetensors files beside the index are opened")

@@ -52,8 +52,8 @@ import datasets, transformers
 for module in pkgutil.iter_modules(commands.__path__):
     importlib.import_module(f"scalebound.commands.{module.name}")
 
-def hidden(folders):
-    return {(f, name) for f in folders if os.path.isdir(f) for name in os.listdir(f) if name.startswith(".")}
+def names(folders):
+    return {(f, name) for f in folders if os.path.isdir(f) for name in os.listdir(f)}
 
 def job(arguments, log):
     os.setpgid(0, 0)
@@ -69,7 +69,7 @@ def job(arguments, log):
     os._exit(status)
 
 def run(arguments, log, kill_after, watch, delay):
-    before, started = hidden(watch), time.monotonic()
+    started, before = time.monotonic(), None
     child = os.fork()
     if not child:
         job(arguments, log)
@@ -77,11 +77,14 @@ def run(arguments, log, kill_after, watch, delay):
     while True:
         done, status = os.waitpid(child, os.WNOHANG)
         late = kill_after is not None and time.monotonic() - started >= kill_after
-        if done or (late and (not watch or hidden(watch) - before)):
+        if late and before is None:
+            before = names(watch)
+        if done or (late and (not watch or names(watch) - before)):
             break
-        time.sleep(0.0003)
+        time.sleep(0.0001)
     if not done:
-        time.sleep(delay)
+        if delay:
+            time.sleep(delay)
         os.killpg(child, signal.SIGKILL)
         done, status = os.waitpid(child, 0)
     return os.waitstatus_to_exitcode(status), time.monotonic() - started
@@ -107,7 +110,7 @@ class Stages:
     def run(self, job, kill_after=None, watch=(), delay=0.0):
         """(exit status, seconds) of the job of a run record.
 
-        It is killed after `kill_after` seconds; with `watch`, as soon as a temporary file is then seen in these folders.
+        It is killed after `kill_after` seconds; with `watch`, as soon as another file is then seen in these folders.
         """
         self.log.write_text("")
         order = {
@@ -184,8 +187,8 @@ def test_a_killed_stage_leaves_whole_files_or_none_and_runs_again(stages, finish
     for number in range(kills):
         remove(workspace, [*outputs, record])
         # every second time not at any moment, but when something is being written
-        seen = {"watch": watch, "delay": rng.uniform(0, 0.01)} if number % 2 else {}
-        status, took = stages.run(job, kill_after=rng.uniform(0, seconds), **seen)
+        seen = {"watch": watch, "delay": rng.choice((0, 0, rng.uniform(0, 0.01)))} if number % 2 else {}
+        status, took = stages.run(job, kill_after=rng.uniform(0, 0.7 * seconds if seen else seconds), **seen)
         assert status in (0, -signal.SIGKILL), stages.log.read_text()
         killed += status != 0
         seconds = min(seconds, took) if status == 0 else seconds
