@@ -19,7 +19,9 @@ def test_a_new_row_runs_its_own_chain_only(finished_copy):
     rest = {log for _, log in jobs if not log.startswith("results/smoke/smoke-6k-early/")}
     # resolve, two draws, the checkpoint's score, and for two quantizers quantize, encode, decode, score, bound
     assert len(own) == 4 + 2 * 5
-    assert rest == {"results/smoke/bounds.log", *(f"results/smoke/figures/{n}.log" for n in ("bounds_by_size", "terms", "loss_variation", "rates"))}
+    # and what is about the whole family: its saved configuration and rows, its table, its figures
+    figures = {f"results/smoke/figures/{name}.log" for name in ("bounds_by_size", "terms", "loss_variation", "rates")}
+    assert rest == {"results/smoke/config.log", "results/smoke/bounds.log", *figures}
 
 
 def test_a_new_quantizer_leaves_the_others_alone(finished_copy):
