@@ -182,10 +182,8 @@ def test_soft_capped_logits_take_the_other_way_and_agree_with_a_direct_computati
     assert abs(float(uncapped) - nll.mean()) > 0.01  # the other way would have been wrong
 
 
-@pytest.mark.parametrize("name", ["neox", "capped"])
-def test_no_more_tokens_are_turned_into_statistics_at_once_than_the_limit_allows(name, tokens, monkeypatch, request):
-    model, sizes = request.getfixturevalue(name), []
-    expected, statistics = scoring.score(model, tokens), scoring.token_statistics
+def test_no_more_tokens_of_whole_logits_are_turned_into_statistics_at_once_than_the_limit_allows(capped, tokens, monkeypatch):
+    sizes, expected, statistics = [], scoring.score(capped, tokens), scoring.token_statistics
 
     def recording(logits, targets):
         sizes.append(len(logits))
@@ -193,20 +191,58 @@ def test_no_more_tokens_are_turned_into_statistics_at_once_than_the_limit_allows
 
     monkeypatch.setattr(scoring, "token_statistics", recording)
     monkeypatch.setattr(scoring, "LOGIT_BYTES", {"cpu": 4 * VOCABULARY * 5 + 3})
-    scores = scoring.score(model, tokens)
+    scores = scoring.score(capped, tokens)
     assert max(sizes) == 5
     assert sum(sizes) == tokens[:, 1:].size
     np.testing.assert_allclose(scores.nll, expected.nll, atol=1e-5)
     np.testing.assert_allclose(scores.entropy, expected.entropy, atol=1e-5)
 
 
-def test_logits_of_no_more_than_a_chunk_or_one_window_ever_exist(neox, tokens, monkeypatch):
-    sizes = []
-    neox.get_output_embeddings().register_forward_hook(lambda _, inputs, logits: sizes.append(logits.numel() // VOCABULARY))
-    monkeypatch.setattr(scoring, "LOGIT_BYTES", {"cpu": 4 * VOCABULARY * 5})
-    scoring.score(neox, tokens)
-    assert max(sizes) == LENGTH - 1  # the probe: one window
-    assert sorted(sizes)[:-2] == sorted(([5] * (7 * 12 // 5)) + [7 * 12 % 5])
+def test_logits_of_a_batch_never_exist_at_once(neox, tokens, monkeypatch):
+    sizes, expected, logits = [], scoring.score(neox, tokens), scoring._logits
+
+    def recording(states, weight):
+        sizes.append((len(states), len(weight)))
+        return logits(states, weight)
+
+    monkeypatch.setattr(scoring, "_logits", recording)
+    monkeypatch.setattr(scoring, "LOGIT_BYTES", {"cpu": 4 * tokens[:, 1:].size * 7})
+    scores = scoring.score(neox, tokens)
+    assert sizes == [(tokens[:, 1:].size, min(7, VOCABULARY - start)) for start in range(0, VOCABULARY, 7)]
+    np.testing.assert_allclose(scores.nll, expected.nll, atol=1e-5)
+    np.testing.assert_allclose(scores.entropy, expected.entropy, atol=1e-5)
+
+
+@pytest.mark.parametrize("chunk", [1, 2, 7, 100, 1000])
+@pytest.mark.parametrize("scale", [0.01, 1.0, 30.0])
+@pytest.mark.parametrize("biased", [False, True])
+def test_one_pass_over_the_vocabulary_gives_the_statistics_of_all_logits(chunk, scale, biased):
+    rng = torch.Generator().manual_seed(3)
+    states, weight = torch.randn(50, 8, generator=rng), scale * torch.randn(100, 8, generator=rng)
+    bias = torch.randn(100, generator=rng) if biased else None
+    targets = torch.randint(0, 100, (50,), generator=rng)
+    logits = states.double() @ weight.double().T + (0 if bias is None else bias.double())
+    logp = torch.log_softmax(logits, -1)
+    nll, entropy = scoring.head_statistics(states, weight, bias, targets, chunk)
+    np.testing.assert_allclose(nll, -logp.gather(-1, targets[:, None])[:, 0], atol=3e-4, rtol=1e-5)
+    np.testing.assert_allclose(entropy, -(logp.exp() * logp).sum(-1), atol=3e-4, rtol=1e-5)
+
+
+def test_logits_of_bfloat16_weights_are_not_rounded_to_bfloat16():
+    rng = torch.Generator().manual_seed(3)
+    states, weight = (torch.randn(20, 64, generator=rng).bfloat16() for _ in range(2))
+    nll, _ = scoring.head_statistics(states, weight, None, torch.arange(20), 5)
+    exact = -torch.log_softmax(states.double() @ weight.double().T, -1)[torch.arange(20), torch.arange(20)]
+    np.testing.assert_allclose(nll, exact, atol=2e-5)
+
+
+@needs_cuda
+def test_logits_on_cuda_keep_float32_sums_of_bfloat16_weights():
+    rng = torch.Generator().manual_seed(3)
+    states, weight = (torch.randn(32, 64, generator=rng).bfloat16() for _ in range(2))
+    found = scoring._logits(states.cuda(), weight.cuda()).cpu()
+    assert found.dtype == torch.float32
+    np.testing.assert_allclose(found, states.double() @ weight.double().T, atol=1e-4)
 
 
 def test_a_limit_below_one_token_scores_token_by_token(neox, tokens, monkeypatch):

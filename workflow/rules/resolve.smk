@@ -1,16 +1,57 @@
 """
-The identity of a checkpoint: from here on a trained and a released checkpoint look the same.
+The identity of a checkpoint: from here on a trained, a local and a released checkpoint look the same.
 
-in   the folder of the weights
-out  results/{family}/{slug}/resolve/resolved.json      folder, sha256 of every file, parameters, row of the table
+in   the folder of the weights; for a released checkpoint the network (resolve_hub and fetch only)
+out  results/{family}/{slug}/resolve/hub.json           released: commit, weight files and their sha256
+     results/{family}/{slug}/fetch/fetched.json         released: the same files, verified in the hub's cache (HF_HOME)
+     results/{family}/{slug}/resolve/resolved.json      place, sha256 of every file, parameters, row of the table
      results/{family}/{slug}/resolve/architecture.json  what a decoder may know before any data is seen
 """
 
 
+rule resolve_hub:
+    output:
+        hub="results/{family}/{slug}/resolve/hub.json",
+        record="results/{family}/{slug}/resolve/hub.run.json",
+    log:
+        "results/{family}/{slug}/resolve/hub.log",
+    conda:
+        "../../envs/scalebound.yaml"
+    resources:
+        hf=1,
+    params:
+        settings=lambda w: PLAN.row_settings(w.family, w.slug),
+        hub=lambda w: PLAN.hub_settings(PLAN.row(w.family, w.slug).repo),
+        code=digest("resolve-hub"),
+    shell:
+        "python -m scalebound resolve-hub --settings {params.settings:q} --hub {params.hub:q}"
+        " --out {output.hub:q} --record {output.record:q} 2>&1 | tee {log:q}"
+
+
+rule fetch:
+    input:
+        hub="results/{family}/{slug}/resolve/hub.json",
+    output:
+        fetched="results/{family}/{slug}/fetch/fetched.json",
+        record="results/{family}/{slug}/fetch/run.json",
+    log:
+        "results/{family}/{slug}/fetch/fetch.log",
+    conda:
+        "../../envs/scalebound.yaml"
+    retries: 3
+    resources:
+        hf=1,
+    params:
+        hub=lambda w: PLAN.hub_settings(PLAN.row(w.family, w.slug).repo),
+        code=digest("fetch"),
+    shell:
+        "python -m scalebound fetch --hub {params.hub:q} --located {input.hub:q}"
+        " --out {output.fetched:q} --record {output.record:q} 2>&1 | tee {log:q}"
+
+
 rule resolve:
     input:
-        config=lambda w: PLAN.checkpoint_file(w.family, w.slug, "config.json"),
-        weights=lambda w: PLAN.checkpoint_file(w.family, w.slug, "model.safetensors"),
+        weights=lambda w: list(PLAN.weights_inputs(w.family, w.slug).values()),
     output:
         resolved="results/{family}/{slug}/resolve/resolved.json",
         architecture="results/{family}/{slug}/resolve/architecture.json",
@@ -21,8 +62,8 @@ rule resolve:
         "../../envs/scalebound.yaml"
     params:
         settings=lambda w: PLAN.row_settings(w.family, w.slug),
-        folder=subpath(input.weights, parent=True),
+        place=lambda w: PLAN.weights_place(w.family, w.slug),
         code=digest("resolve"),
     shell:
-        "python -m scalebound resolve --settings {params.settings:q} --folder {params.folder:q}"
+        "python -m scalebound resolve --settings {params.settings:q} {params.place:q}"
         " --out {output.resolved:q} --out-architecture {output.architecture:q} --record {output.record:q} 2>&1 | tee {log:q}"

@@ -1,12 +1,14 @@
 """The table of checkpoints: one row is one model at one step, with the stream that it saw."""
 
 import csv
+import re
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from scalebound.config import Model, Slug, parse
+from scalebound.config import parse
 from scalebound.errors import InputError
+from scalebound.schema_types import FOLDER, REPO, REVISION, Model, Slug
 
 
 class Checkpoint(Model):
@@ -14,15 +16,25 @@ class Checkpoint(Model):
 
     slug: Slug
     family: Slug
-    source: Literal["trained"] = Field(description="where the weights come from")
-    repo: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]*$", description="trained: the name of the training run")
-    revision: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]*$", description="trained: `step` and the step")
+    source: Literal["trained", "hub", "local"] = Field(description="where the weights come from")
+    repo: str = Field(pattern=FOLDER, description="trained: the training run; hub: owner/name; local: a folder with config.json and safetensors")
+    revision: str = Field(pattern=REVISION + r"|^-$", description="trained: `step` and the step; hub: branch, tag or commit; local: `-`")
     step: int = Field(ge=1)
     tokens_seen: int = Field(ge=1, description="predictions that the optimizer has seen: n of the bounds")
     stream: Slug
+    note: str = Field("", max_length=500, pattern=r"^[^\t\r\n]*$", description="what a reader of the tables should know; optional column")
+
+    @model_validator(mode="after")
+    def _repo_of_the_source(self):
+        if self.source == "hub" and not re.match(REPO, self.repo):
+            raise ValueError(f"repo {self.repo!r} is not owner/name, which source hub needs")
+        if (self.source == "local") != (self.revision == "-"):
+            raise ValueError(f"revision {self.revision!r} with source {self.source}: a local folder has the revision -, anything else has one of its own")
+        return self
 
 
 COLUMNS = tuple(Checkpoint.model_fields)
+OPTIONAL = ("note",)
 _INTEGERS = ("step", "tokens_seen")
 
 
@@ -55,29 +67,47 @@ def select(rows, families, path="checkpoints.tsv"):
 
 
 def check_against(rows, config, path="checkpoints.tsv"):
-    """Each row's run, step, revision, stream and token count must be what the training configuration makes of them."""
+    """Each row's stream must exist, and its run, step, revision and token count must be what they make of each other."""
     for row in rows:
         where = f"{path}: {row.family}/{row.slug}"
         if row.stream not in config.streams:
             raise InputError(where, f"unknown stream {row.stream!r}", f"Known streams: {', '.join(sorted(config.streams))}")
-        run = config.training.get(row.repo)
-        if run is None:
-            raise InputError(where, f"unknown training run {row.repo!r}", f"Known runs: {', '.join(sorted(config.training))}")
-        if run.stream != row.stream:
-            raise InputError(where, f"stream {row.stream!r}, but run {row.repo!r} reads {run.stream!r}", "Make them equal")
-        if row.revision != f"step{row.step}":
-            raise InputError(where, f"revision {row.revision!r} at step {row.step}", f"Write step{row.step}")
-        if row.step not in run.kept_steps():
-            kept = ", ".join(map(str, run.kept_steps()))
-            raise InputError(where, f"step {row.step} is not kept by run {row.repo!r}", f"Kept steps: {kept}")
-        expected = row.step * run.batch_rows * (config.streams[row.stream].row_tokens - 1)
-        if row.tokens_seen != expected:
-            raise InputError(where, f"tokens_seen {row.tokens_seen}", f"Step {row.step} of run {row.repo!r} has seen {expected}")
+        if row.source == "trained":
+            _check_trained(row, config, where)
+        else:
+            _check_released(row, config.streams[row.stream], where)
+
+
+def _check_trained(row, config, where):
+    run = config.training.get(row.repo)
+    if run is None:
+        raise InputError(where, f"unknown training run {row.repo!r}", f"Known runs: {', '.join(sorted(config.training))}")
+    if run.stream != row.stream:
+        raise InputError(where, f"stream {row.stream!r}, but run {row.repo!r} reads {run.stream!r}", "Make them equal")
+    if row.revision != f"step{row.step}":
+        raise InputError(where, f"revision {row.revision!r} at step {row.step}", f"Write step{row.step}")
+    if row.step not in run.kept_steps():
+        kept = ", ".join(map(str, run.kept_steps()))
+        raise InputError(where, f"step {row.step} is not kept by run {row.repo!r}", f"Kept steps: {kept}")
+    expected = row.step * run.batch_rows * (config.streams[row.stream].row_tokens - 1)
+    if row.tokens_seen != expected:
+        raise InputError(where, f"tokens_seen {row.tokens_seen}", f"Step {row.step} of run {row.repo!r} has seen {expected}")
+
+
+def _check_released(row, stream, where):
+    if stream.kind == "wheels":
+        raise InputError(where, f"stream {row.stream!r} of kind wheels", "Such a stream is as long as a training run needs: give source trained, or another stream")
+    if stream.predictions_per_step is not None and row.tokens_seen != row.step * stream.predictions_per_step:
+        expected = row.step * stream.predictions_per_step
+        raise InputError(where, f"tokens_seen {row.tokens_seen}", f"Step {row.step} of stream {row.stream!r} has seen {expected}")
+    named = re.fullmatch(r"step-?(\d+)", row.revision)
+    if named and int(named[1]) != row.step:
+        raise InputError(where, f"revision {row.revision!r} at step {row.step}", "Make them equal")
 
 
 def _check_columns(path, header):
     unknown = [name for name in header if name not in COLUMNS]
-    missing = [name for name in COLUMNS if name not in header]
+    missing = [name for name in COLUMNS if name not in header and name not in OPTIONAL]
     if unknown:
         raise InputError(path, f"unknown column {unknown[0]!r}", f"The columns are {' '.join(COLUMNS)}")
     if missing:

@@ -23,7 +23,11 @@ COMMANDS = {
     "tokenizer": "train the byte-level BPE tokenizer of a stream",
     "tokenize": "turn the training documents into rows of tokens",
     "train": "train one model of the ladder",
+    "resolve-hub": "commit and weight files of a released checkpoint (network)",
+    "fetch": "fetch a released checkpoint and verify it (network)",
     "resolve": "fix the identity of a checkpoint: files, digests, architecture",
+    "resolve-stream": "where the rows of a released stream are (network)",
+    "fetch-windows": "draw windows from a stream of the hub (network)",
     "sample": "draw windows from the rows that a checkpoint saw",
     "score": "loss and entropy of every token of the windows",
     "quantize": "map every parameter to integers and scales",
@@ -40,6 +44,8 @@ COMMANDS = {
     "digest": "print the code digest of a stage",
 }
 
+NETWORK = ("fetch-corpus", "resolve-hub", "fetch", "resolve-stream", "fetch-windows", "paper-plan")
+
 
 def main(argv=None):
     argv = list(sys.argv[1:] if argv is None else argv)
@@ -49,6 +55,9 @@ def main(argv=None):
     if chosen is None:
         parser.parse_args([word for word in argv if word.startswith("-")])
         parser.error(f"unknown command {argv[0]!r}; see scalebound --help" if argv else "no command; see scalebound --help")
+    if chosen not in NETWORK:
+        # read by the hub's client when it is imported: whatever asks for a file gets the cached one or an error
+        os.environ["HF_HUB_OFFLINE"] = "1"
     module = importlib.import_module(f"scalebound.commands.{chosen.replace('-', '_')}")
     command = argparse.ArgumentParser(prog=f"scalebound {chosen}", description=module.__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     module.add_arguments(command)
@@ -85,7 +94,7 @@ def _report_full_or_forbidden(name, error):
 
 
 def _parser():
-    lines = "\n".join(f"  {name:14s}{text}" for name, text in COMMANDS.items())
+    lines = "\n".join(f"  {name:16s}{text}" for name, text in COMMANDS.items())
     parser = argparse.ArgumentParser(
         prog="scalebound",
         usage="scalebound [-h] [--version] COMMAND ...",

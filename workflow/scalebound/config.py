@@ -6,52 +6,14 @@ Nothing here imports torch: Snakemake reads this at every parse.
 import re
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, TypeAdapter, ValidationError, model_validator
 
 from scalebound.errors import InputError
+from scalebound.schema_types import Model, Repo, Revision, Seed, Slug
+from scalebound.stream_settings import Stream, refuse_duplicates
 
-SLUG = r"^[a-z0-9][a-z0-9._-]{0,63}$"
-SHA256 = r"^[0-9a-f]{64}$"
-
-Slug = Annotated[str, Field(pattern=SLUG)]
-Sha256 = Annotated[str, Field(pattern=SHA256)]
-Seed = Annotated[int, Field(ge=0, lt=2**32)]
-
-
-class Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
-
-
-class Wheel(Model):
-    """A pinned pure-Python distribution whose sources are data; it is never installed or imported."""
-
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
-    version: str = Field(pattern=r"^[0-9][A-Za-z0-9.+!]*$")
-    file: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]*\.whl$", description="file name of the wheel")
-    sha256: Sha256
-
-
-class TokenizerSettings(Model):
-    vocab_size: int = Field(ge=257, le=65536, description="256 bytes, one end-of-document token, and the merges")
-    sha256: Sha256 | None = Field(None, description="expected digest of tokenizer.json")
-
-
-class Stream(Model):
-    """A training stream made by the workflow from the Python sources of pinned wheels."""
-
-    kind: Literal["wheels"]
-    wheels: list[Wheel] = Field(min_length=1)
-    document_seed: Seed = Field(description="order of the documents")
-    tokenizer_fraction: float = Field(gt=0, lt=0.5, description="share of the bytes that only the tokenizer sees")
-    heldout_fraction: float = Field(gt=0, lt=0.5, description="share of the bytes that no model is trained on")
-    tokenizer: TokenizerSettings
-    row_tokens: int = Field(ge=2, le=65536, description="tokens of a row; a row holds row_tokens - 1 predictions")
-    sha256: dict[Annotated[str, Field(pattern=r"^[0-9]+$")], Sha256] = Field({}, description="expected digest of tokens.bin, by its number of rows")
-
-    @model_validator(mode="after")
-    def _distinct_wheels(self):
-        _refuse_duplicates([wheel.file for wheel in self.wheels], "wheels")
-        return self
+KINDS = ("wheels", "megatron", "hub_dataset", "parquet")
+Pair = Annotated[list[Revision], Field(min_length=2, max_length=2)]
 
 
 class TrainingRun(Model):
@@ -110,6 +72,14 @@ class Scoring(Model):
     windows_per_batch: int | None = Field(None, ge=1, description="null: chosen from the memory of the device")
 
 
+class Hub(Model):
+    """How the hub is read. Where it is (HF_ENDPOINT) and where its files are kept (HF_HOME) are the environment's."""
+
+    known_equal: dict[Repo, list[Pair]] = Field({}, description="pairs of revisions of a repository that may share weight files")
+    attempts: int = Field(6, ge=1, le=20, description="tries of one request, with a wait that doubles")
+    connections: int = Field(8, ge=1, le=32, description="range requests at once")
+
+
 class Quantizer(Model):
     method: Literal["rtn", "gptq"]
     bits: int = Field(ge=2, le=8, description="of every matrix entry")
@@ -140,6 +110,8 @@ class Config(Model):
     training: dict[Slug, TrainingRun] = Field({}, description="models that the workflow trains")
     sampling: Sampling
     scoring: Scoring = Scoring()
+    hub: Hub = Hub()
+    published: dict[Slug, str] = Field({}, description="tables of published values to compare a family with, by family")
     quantizers: dict[Slug, Quantizer] = Field(min_length=1, description="quantizers by name")
     quantize_with: list[Slug] = Field(min_length=1, description="names of the quantizers to run")
     paper_quantizer: Slug = Field(description="the quantizer that figures and summary take for the paper's")
@@ -147,49 +119,49 @@ class Config(Model):
 
     @model_validator(mode="after")
     def _references(self):
-        _refuse_duplicates(self.families, "families")
-        _refuse_duplicates(self.quantize_with, "quantize_with")
+        refuse_duplicates(self.families, "families")
+        refuse_duplicates(self.quantize_with, "quantize_with")
         unknown = [name for name in self.quantize_with if name not in self.quantizers]
         if unknown:
             raise ValueError(f"quantize_with names {unknown[0]!r}, which is not among quantizers {sorted(self.quantizers)}")
         if self.paper_quantizer not in self.quantize_with:
             raise ValueError(f"paper_quantizer {self.paper_quantizer!r} is not among quantize_with {self.quantize_with}")
         for name, run in self.training.items():
-            if run.stream not in self.streams:
-                raise ValueError(f"training.{name}.stream {run.stream!r} is not among streams {sorted(self.streams)}")
+            wheels = sorted(stream for stream, settings in self.streams.items() if settings.kind == "wheels")
+            if run.stream not in wheels:
+                raise ValueError(f"training.{name}.stream {run.stream!r} is not among the streams of kind wheels {wheels}")
         reserved = {"streams", "training", "crate"} & set(self.families)
         if reserved:
             raise ValueError(f"family name {sorted(reserved)[0]!r} is reserved for a folder of results/")
         return self
 
 
-def _refuse_duplicates(items, key):
-    twice = sorted({item for item in items if items.count(item) > 1})
-    if twice:
-        raise ValueError(f"{key} names {twice[0]!r} twice")
-
-
 def parse(model, value, where):
-    """Validate `value` as `model`.
+    """Validate `value` as `model`, a pydantic model or a union of them.
 
     Raises:
         InputError: names each offending key with the value found; `where` says which file or option it came from.
     """
     try:
-        return model.model_validate(value)
+        return TypeAdapter(model).validate_python(value)
     except ValidationError as error:
         problems = "; ".join(_describe(problem) for problem in error.errors())
         raise InputError(where, problems, "See config/README.md for the keys and their values") from None
 
 
 def _describe(problem):
-    key = ".".join(str(part) for part in problem["loc"]) or "(whole)"
+    key = ".".join(str(part) for part in _without_kind(problem["loc"])) or "(whole)"
     if problem["type"] == "extra_forbidden":
         return f"unknown key `{key}` (value {problem['input']!r})"
     if problem["type"] == "missing":
         return f"key `{key}` is missing"
     message = re.sub(r"^Value error, ", "", problem["msg"])
     return f"key `{key}`: {message}" + ("" if isinstance(problem["input"], dict) else f", found {problem['input']!r}")
+
+
+def _without_kind(place):
+    """The place of a problem as the user wrote it: pydantic puts the kind of a stream behind the stream's name."""
+    return place[:2] + place[3:] if place[:1] == ("streams",) and len(place) > 2 and place[2] in KINDS else place
 
 
 def parse_config(value, where="configuration"):

@@ -1,5 +1,6 @@
 """The files of a described model: they must be those that the description names, and every weight must be finite."""
 
+import pickle
 from pathlib import Path
 
 import torch
@@ -16,14 +17,31 @@ def read_description(path):
         InputError: a file is missing, altered, unreadable, or holds NaN or infinity.
     """
     description = read_json(path)
+    folder = folder_of(description)
     for file in description["files"]:
-        place = Path(description["folder"]) / file["name"]
-        found = file_sha256(place)
+        found = file_sha256(folder / file["name"])
         if found != file["sha256"]:
-            raise InputError(place, f"sha256 {found}, {path} says {file['sha256']}", "The file was altered: delete it and run snakemake again")
-        if place.suffix == ".safetensors":
-            check_finite(place)
+            raise InputError(folder / file["name"], f"sha256 {found}, {path} says {file['sha256']}", "The file was altered: delete it and run snakemake again")
+    check_weights(folder, description["files"])
     return description
+
+
+def folder_of(description):
+    """Where a described model lies: the folder that it names, or the hub's cache, which is never asked over the network."""
+    if "folder" in description:
+        return Path(description["folder"])
+    from scalebound.hub.snapshot import offline_folder
+
+    return offline_folder(description["hub"]["repo"], description["hub"]["commit"], [file["name"] for file in description["files"]])
+
+
+def check_weights(folder, files):
+    """Raise InputError when a weight file of the list is unreadable or holds NaN or infinity."""
+    for file in files:
+        if file["name"].endswith(".safetensors"):
+            check_finite(folder / file["name"])
+        elif file["name"].endswith(".bin"):
+            _check_finite_bin(folder / file["name"])
 
 
 def check_finite(path):
@@ -35,6 +53,17 @@ def check_finite(path):
                     raise InputError(path, f"tensor {name} holds NaN or infinity", "Train or fetch the checkpoint again")
     except (OSError, SafetensorError) as error:
         raise InputError(path, f"not a readable safetensors file ({error})", "Delete it and make it again") from None
+
+
+def _check_finite_bin(path):
+    try:
+        # weights_only: tensors and plain containers, nothing that a pickle could run
+        tensors = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    except (OSError, RuntimeError, pickle.UnpicklingError, EOFError) as error:
+        raise InputError(path, f"not a readable weight file ({str(error).splitlines()[0][:200]})", "Fetch the checkpoint again") from None
+    for name, tensor in tensors.items():
+        if tensor.is_floating_point() and not torch.isfinite(tensor).all():
+            raise InputError(path, f"tensor {name} holds NaN or infinity", "Fetch another checkpoint")
 
 
 def choose_device(wanted):

@@ -4,12 +4,14 @@ import json
 import os
 import re
 from functools import cached_property
+from pathlib import Path
 
 from scalebound import checkpoints
 from scalebound.code_digest import stage_digest
 from scalebound.config import parse, parse_config
 from scalebound.errors import InputError
 from scalebound.provenance import read_json
+from scalebound.stream_settings import is_remote
 
 DRAWS = ("score", "calibration")
 FIGURES = ("bounds_by_size", "terms", "loss_variation", "rates")
@@ -61,19 +63,48 @@ class Plan:
     def wheel_files(self, stream):
         return [f"results/streams/{stream}/wheels/{wheel.file}" for wheel in self._stream(stream).wheels]
 
+    def stream_listing(self, stream):
+        """What is known of a stream that the workflow does not make: where its rows are and how many."""
+        return f"results/streams/{stream}/resolved.json"
+
     def run_rows(self, run, name):
         """A file of the rows that a training run sees: tokens.bin or stream.json."""
         settings = self._run(run)
         return f"results/streams/{settings.stream}/rows{settings.steps * settings.batch_rows}/{name}"
 
-    def checkpoint_rows(self, family, slug, name):
-        """A file of the rows that a checkpoint's windows are drawn from."""
-        return self.run_rows(self.row(family, slug).repo, name)
-
-    def checkpoint_file(self, family, slug, name):
-        """A file of a checkpoint: config.json or model.safetensors."""
+    def draw_inputs(self, family, slug):
+        """{name: file} that a checkpoint's windows are drawn from."""
         row = self.row(family, slug)
-        return f"results/training/{row.repo}/{row.revision}/{name}"
+        if row.source == "trained":
+            return {name: self.run_rows(row.repo, file) for name, file in (("stream", "stream.json"), ("tokens", "tokens.bin"))}
+        return {"stream": self.stream_listing(row.stream)}
+
+    def draw_stage(self, family, slug):
+        """The command that draws a checkpoint's windows: one of its own where the network is needed."""
+        return "fetch-windows" if self.is_remote(self.row(family, slug).stream) else "sample"
+
+    def draw_command(self, family, slug):
+        """The command with the options that only it takes."""
+        stage = self.draw_stage(family, slug)
+        return [stage, "--hub", self.stream_hub_settings()] if stage == "fetch-windows" else [stage]
+
+    def weights_inputs(self, family, slug):
+        """{name: file} that the identity of a checkpoint is fixed from."""
+        row = self.row(family, slug)
+        if row.source == "hub":
+            return {"fetched": f"results/{family}/{slug}/fetch/fetched.json"}
+        return {name: f"{self.weights_folder(family, slug)}/{name}" for name in self._weights_files(row)}
+
+    def weights_folder(self, family, slug):
+        """Where the weights of a trained or local checkpoint lie; those of the hub stay in its cache."""
+        row = self.row(family, slug)
+        return row.repo.rstrip("/") if row.source == "local" else f"results/training/{row.repo}/{row.revision}"
+
+    def weights_place(self, family, slug):
+        """The option that tells `resolve` where the weights are."""
+        if self.row(family, slug).source == "hub":
+            return ["--fetched", *self.weights_inputs(family, slug).values()]
+        return ["--folder", self.weights_folder(family, slug)]
 
     # -- settings of one job, as JSON --------------------------------------------------------------------------------
 
@@ -105,7 +136,19 @@ class Plan:
         return self.checkpoints[(family, slug)]
 
     def row_settings(self, family, slug):
-        return _json(self.row(family, slug))
+        """Without the note: words about a checkpoint must not make anything again."""
+        return json.dumps(self.row_identity(family, slug), sort_keys=True)
+
+    def row_identity(self, family, slug):
+        return self.row(family, slug).model_dump(exclude={"note"})
+
+    def hub_settings(self, repo):
+        """How the hub is read, with the pairs of one repository only: those of another must not make anything again."""
+        pairs = {name: value for name, value in self.config.hub.known_equal.items() if name == repo}
+        return _json(self.config.hub.model_copy(update={"known_equal": pairs}))
+
+    def stream_hub_settings(self):
+        return self.hub_settings(None)
 
     def resolved_config(self, family):
         """Everything that the results of one family follow from: its configuration and its rows of the table."""
@@ -120,6 +163,13 @@ class Plan:
         """1 when scoring and quantization will run on a CUDA device, so that the profile's `gpu` total limits them."""
         return int(self.config.scoring.device != "cpu" and os.path.exists("/dev/nvidiactl"))
 
+    def is_remote(self, stream):
+        return is_remote(self._stream(stream))
+
+    def hub_slots(self, stream):
+        """1 where a job asks the hub, so that the profile's `hf` total keeps it from being asked too often."""
+        return int(self.is_remote(stream))
+
     def training_priority(self, run):
         """The run with most work starts first, so that the last core is not left with it alone."""
         settings = self._run(run)
@@ -127,6 +177,21 @@ class Plan:
 
     def slugs(self):
         return sorted({slug for _, slug in self.checkpoints})
+
+    def trained(self):
+        """Training runs that the selected rows need; no other is asked for, but each has its rule."""
+        return list(dict.fromkeys(row.repo for row in self.checkpoints.values() if row.source == "trained"))
+
+    def streams_of_kind(self, *kinds):
+        return {name: settings for name, settings in self.config.streams.items() if settings.kind in kinds}
+
+    def _weights_files(self, row):
+        if row.source == "trained":
+            return ["config.json", "model.safetensors"]
+        found = sorted(path.name for path in Path(row.repo).glob("*.safetensors"))
+        index = ["model.safetensors.index.json"] if (Path(row.repo) / "model.safetensors.index.json").exists() else []
+        # without any, the name that is missing is the one that the message should show
+        return ["config.json", *index, *(found or ["model.safetensors"])]
 
     def _stream(self, name):
         return self.config.streams[name]
@@ -149,4 +214,4 @@ def alternatives(names):
 
 
 def _json(model):
-    return json.dumps(model.model_dump(), sort_keys=True)
+    return json.dumps(model.model_dump(mode="json"), sort_keys=True)

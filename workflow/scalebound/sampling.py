@@ -22,6 +22,20 @@ def rows_seen(tokens_seen, row_tokens):
     return rows
 
 
+def rows_to_draw_from(stream, tokens_seen):
+    """Rows of a stream that a checkpoint saw: all of them where they stand for what it saw in an order nobody knows.
+
+    Raises:
+        InputError: no whole number of rows, or more than the stream has.
+    """
+    if not stream.ordered:
+        return len(stream)
+    seen = rows_seen(tokens_seen, stream.row_tokens)
+    if seen > len(stream):
+        raise InputError("tokens_seen", f"{tokens_seen} are {seen} rows, the stream has {len(stream)}", "Correct the table of checkpoints")
+    return seen
+
+
 def token_digest(tokens):
     """Hex sha256 of a block of windows as little-endian uint32, whatever type holds it."""
     return hashlib.sha256(np.ascontiguousarray(tokens, dtype="<u4").tobytes()).hexdigest()

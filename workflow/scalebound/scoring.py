@@ -1,6 +1,7 @@
 """Token loss and model entropy of every target of a set of windows.
 
-Statistics are computed in fp32 over chunks of tokens: the logits of a whole batch never exist in fp32 at once.
+Statistics are computed in fp32 in one pass over chunks of the vocabulary: the logits of a batch never exist at once, and
+a large vocabulary costs little beside the forward pass.
 """
 
 from dataclasses import dataclass
@@ -8,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import psutil
 import torch
+from torch import nn
 from torch.nn.functional import log_softmax
 
 from scalebound.errors import InputError
@@ -33,6 +35,7 @@ def score(model, tokens, windows_per_batch=None, description="score"):
     Raises:
         InputError: ids outside the vocabulary, windows longer than the model allows, a loss that is not finite.
     """
+    # of a model spread over several devices, that of its first parameter, the embedding
     device = model.device
     _check_windows(model, tokens)
     size = windows_per_batch or batch_windows(model, tokens.shape[1] - 1)
@@ -61,6 +64,42 @@ def token_statistics(logits, targets):
     return -logp.gather(-1, targets[:, None]).squeeze(-1), entropy
 
 
+def head_statistics(states, weight, bias, targets, chunk):
+    """(nll, entropy) in nats, fp32 [tokens], under softmax(states @ weight.T + bias), `chunk` vocabulary entries at a time.
+
+    states [tokens, width] and weight [V, width] in one dtype, targets [tokens]. Kept over the chunks are the largest
+    logit so far, and relative to it the mass sum exp(x) and the moment sum x exp(x); entropy is log mass - moment / mass.
+    """
+    top = states.new_full((len(states),), -torch.inf, dtype=torch.float32)
+    mass, moment, picked = torch.zeros_like(top), torch.zeros_like(top), torch.zeros_like(top)
+    for start in range(0, len(weight), chunk):
+        logits = _logits(states, weight[start : start + chunk])
+        if bias is not None:
+            logits += bias[start : start + chunk].float()
+        place = targets - start
+        inside = (place >= 0) & (place < logits.shape[1])
+        found = logits.gather(-1, place.clamp(0, logits.shape[1] - 1)[:, None]).squeeze(-1)
+        picked = torch.where(inside, found, picked)
+        higher = torch.maximum(top, logits.amax(-1))
+        # before the first chunk there is no mass to move
+        shift = torch.where(mass > 0, top - higher, 0.0)
+        logits -= higher[:, None]
+        share = logits.exp()
+        moment = (moment + mass * shift) * shift.exp() + torch.linalg.vecdot(share, logits)
+        mass, top = mass * shift.exp() + share.sum(-1), higher
+    log_mass = mass.log()
+    return log_mass + top - picked, log_mass - moment / mass
+
+
+def _logits(states, weight):
+    """fp32 [tokens, entries] from states and weights in their own dtype, without rounding the sums to it."""
+    if states.dtype == torch.float32:
+        return states @ weight.T
+    if states.device.type == "cuda":
+        return torch.mm(states, weight.T, out_dtype=torch.float32)
+    return states.float() @ weight.float().T
+
+
 def batch_windows(model, length):
     """Windows a batch: as many as fill a fixed number of tokens, fewer where the device's memory is small.
 
@@ -80,11 +119,12 @@ def batch_windows(model, length):
 def _score_batch(model, head, batch, first_window):
     inputs, targets = batch[:, :-1], batch[:, 1:]
     if head is not None:
-        states = model.base_model(input_ids=inputs).last_hidden_state
-        nll, entropy = _chunked(states.flatten(0, 1), targets.flatten(), head, model)
+        states = model.base_model(input_ids=inputs).last_hidden_state.flatten(0, 1).to(head.weight.device)
+        chunk = max(1, LOGIT_BYTES[states.device.type] // (4 * len(states)))
+        nll, entropy = head_statistics(states, head.weight, head.bias, targets.flatten().to(states.device), chunk)
     else:
         # logits that are more than head(states), such as soft-capped ones: one window at a time
-        rows = [_chunked(model(input_ids=i[None]).logits[0], t, lambda x: x, model) for i, t in zip(inputs, targets)]
+        rows = [_chunked(model(input_ids=i[None]).logits[0], t) for i, t in zip(inputs, targets)]
         nll, entropy = (torch.cat([row[k] for row in rows]) for k in (0, 1))
     bad = ~(torch.isfinite(nll) & torch.isfinite(entropy))
     if bad.any():
@@ -94,9 +134,9 @@ def _score_batch(model, head, batch, first_window):
     return tuple(x.reshape(targets.shape).cpu().numpy() for x in (nll, entropy))
 
 
-def _chunked(states, targets, head, model):
-    chunk = max(1, LOGIT_BYTES[model.device.type] // (4 * model.get_output_embeddings().weight.shape[0]))
-    parts = [token_statistics(head(s), t) for s, t in zip(states.split(chunk), targets.split(chunk))]
+def _chunked(logits, targets):
+    chunk = max(1, LOGIT_BYTES[logits.device.type] // (4 * logits.shape[1]))
+    parts = [token_statistics(x, t) for x, t in zip(logits.split(chunk), targets.to(logits.device).split(chunk))]
     return tuple(torch.cat([part[k] for part in parts]) for k in (0, 1))
 
 
@@ -104,9 +144,9 @@ def _separable_head(model, inputs):
     """The output head, when logits are exactly head(last hidden state) on a probe; None otherwise."""
     head = model.get_output_embeddings()
     states = model.base_model(input_ids=inputs).last_hidden_state
-    if states.shape[-1] != head.weight.shape[1]:
+    if not isinstance(head, nn.Linear) or states.shape[-1] != head.weight.shape[1]:
         return None
-    return head if torch.allclose(head(states), model(input_ids=inputs).logits, rtol=1e-5, atol=1e-5) else None
+    return head if torch.allclose(head(states.to(head.weight.device)), model(input_ids=inputs).logits, rtol=1e-5, atol=1e-5) else None
 
 
 def _check_windows(model, tokens):

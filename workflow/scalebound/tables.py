@@ -19,7 +19,7 @@ def write_parquet(path, table, identity):
 
 
 def read_parquet(path, stage=None, columns=None):
-    """The table, after a check that `stage` made it.
+    """The table, after a check that `stage` (or one of several) made it.
 
     Raises:
         InputError: missing, truncated or altered file, or one that another stage made.
@@ -31,8 +31,9 @@ def read_parquet(path, stage=None, columns=None):
     except (pa.ArrowException, OSError) as error:
         raise InputError(path, f"not a readable parquet file ({str(error).splitlines()[0]})", "Delete it and let snakemake make it again") from None
     found = identity_of(table, path)
-    if stage is not None and found.get("stage") != stage:
-        raise InputError(path, f"made by stage {found.get('stage')!r}, wanted {stage!r}", "Give the right file")
+    wanted = (stage,) if isinstance(stage, str) else stage
+    if wanted is not None and found.get("stage") not in wanted:
+        raise InputError(path, f"made by stage {found.get('stage')!r}, wanted {' or '.join(map(repr, wanted))}", "Give the right file")
     return table
 
 

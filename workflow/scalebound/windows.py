@@ -6,6 +6,8 @@ from scalebound.errors import InputError
 from scalebound.sampling import row_digest, token_digest
 from scalebound.tables import identity_of, read_parquet, write_parquet
 
+STAGES = ("sample", "fetch-windows")
+
 
 def write(path, row_ids, tokens, identity):
     """Columns `window` (place in the draw), `row` (id in the stream), `tokens` (inputs and last target)."""
@@ -23,7 +25,7 @@ def read(path):
     Raises:
         InputError: unreadable file, or tokens that are not those the identity names.
     """
-    table = read_parquet(path, "sample")
+    table = read_parquet(path, STAGES)
     identity = identity_of(table, path)
     try:
         rows, tokens = table["row"].to_numpy(), np.stack(table["tokens"].to_numpy(zero_copy_only=False)).astype(np.int32)

@@ -30,7 +30,7 @@ class Job:
 def jobs_of_family(plan, family):
     """Every job behind the results of one family, downloads first."""
     rows = [row for (f, _), row in plan.checkpoints.items() if f == family]
-    runs = list(dict.fromkeys(row.repo for row in rows))
+    runs = list(dict.fromkeys(row.repo for row in rows if row.source == "trained"))
     streams = list(dict.fromkeys(row.stream for row in rows))
     jobs = [job for stream in streams for job in _stream_jobs(plan, stream)]
     jobs += [job for run in runs for job in _training_jobs(plan, run)]
@@ -41,6 +41,15 @@ def jobs_of_family(plan, family):
 
 
 def _stream_jobs(plan, stream):
+    return _wheel_jobs(plan, stream) if plan.config.streams[stream].kind == "wheels" else [_listing_job(plan, stream)]
+
+
+def _listing_job(plan, stream):
+    listing, base = plan.stream_listing(stream), f"results/streams/{stream}/resolved"
+    return Job("resolve-stream", f"{base}.run.json", f"{base}.log", {listing: listing}, settings=plan.config.streams[stream].model_dump(mode="json"))
+
+
+def _wheel_jobs(plan, stream):
     folder, settings = f"results/streams/{stream}", plan.config.streams[stream]
     wheels, listing = plan.wheel_files(stream), f"{folder}/wheels/fetched.json"
     documents, tokenizer = f"{folder}/documents.parquet", f"{folder}/tokenizer.json"
@@ -104,29 +113,46 @@ def _training_jobs(plan, run):
 
 def _checkpoint_jobs(plan, row):
     folder = f"results/{row.family}/{row.slug}"
-    resolved, architecture = f"{folder}/resolve/resolved.json", f"{folder}/resolve/architecture.json"
-    kept = [plan.checkpoint_file(row.family, row.slug, name) for name in ("config.json", "model.safetensors")]
-    rows = {name: plan.checkpoint_rows(row.family, row.slug, file) for name, file in (("tokens", "tokens.bin"), ("stream", "stream.json"))}
-    jobs = [
-        Job(
-            "resolve",
-            f"{folder}/resolve/run.json",
-            f"{folder}/resolve/resolve.log",
-            {resolved: resolved, architecture: architecture},
-            inputs=dict(zip(("config.json", "model.safetensors"), kept)),
-            settings=row.model_dump(),
-            files={resolved: kept},
-        )
-    ]
-    for draw in DRAWS:
-        windows = f"{folder}/sample/{draw}/windows.parquet"
-        settings = getattr(plan.config.sampling, draw).model_dump() | {"tokens_seen": row.tokens_seen}
-        settings["rows_seen"] = rows_seen(row.tokens_seen, plan.config.streams[row.stream].row_tokens)
-        jobs.append(Job("sample", f"{folder}/sample/{draw}/run.json", f"{folder}/sample/{draw}/sample.log", {windows: windows}, rows, settings))
+    resolved = f"{folder}/resolve/resolved.json"
+    jobs = [*(_release_jobs(plan, row, folder) if row.source == "hub" else []), _resolve_job(plan, row, folder)]
+    jobs += [_draw_job(plan, row, folder, draw) for draw in DRAWS]
     jobs.append(_score_job(plan, folder, resolved, folder))
     for quantizer in plan.config.quantize_with:
         jobs += _quantizer_jobs(plan, folder, quantizer)
     return jobs
+
+
+def _release_jobs(plan, row, folder):
+    hub, fetched = f"{folder}/resolve/hub.json", f"{folder}/fetch/fetched.json"
+    settings = plan.row_identity(row.family, row.slug) | {"known_equal": plan.config.hub.known_equal.get(row.repo, [])}
+    return [
+        Job("resolve-hub", f"{folder}/resolve/hub.run.json", f"{folder}/resolve/hub.log", {hub: hub}, settings=settings),
+        Job("fetch", f"{folder}/fetch/run.json", f"{folder}/fetch/fetch.log", {fetched: fetched}, {"hub": hub}),
+    ]
+
+
+def _resolve_job(plan, row, folder):
+    resolved, architecture = f"{folder}/resolve/resolved.json", f"{folder}/resolve/architecture.json"
+    inputs = plan.weights_inputs(row.family, row.slug)
+    return Job(
+        "resolve",
+        f"{folder}/resolve/run.json",
+        f"{folder}/resolve/resolve.log",
+        {resolved: resolved, architecture: architecture},
+        inputs=inputs,
+        settings=plan.row_identity(row.family, row.slug),
+        # the files of a released checkpoint lie in the hub's cache, outside of the results
+        files={} if row.source == "hub" else {resolved: list(inputs.values())},
+    )
+
+
+def _draw_job(plan, row, folder, draw):
+    windows, stream = f"{folder}/sample/{draw}/windows.parquet", plan.config.streams[row.stream]
+    settings = getattr(plan.config.sampling, draw).model_dump() | {"tokens_seen": row.tokens_seen}
+    if stream.kind in ("wheels", "megatron"):
+        settings["rows_seen"] = rows_seen(row.tokens_seen, stream.row_tokens)
+    record, log = f"{folder}/sample/{draw}/run.json", f"{folder}/sample/{draw}/sample.log"
+    return Job(plan.draw_stage(row.family, row.slug), record, log, {windows: windows}, plan.draw_inputs(row.family, row.slug), settings)
 
 
 def _score_job(plan, folder, model, checkpoint):

@@ -14,6 +14,7 @@ from scalebound.progress import progress
 _CHECKS = {
     "fetch-corpus": recompute.check_wheels,
     "sample": recompute.check_windows,
+    "fetch-windows": recompute.check_windows,
     "score": recompute.check_scores,
     "encode": recompute.check_code,
     "decode": recompute.check_decoded,

@@ -7,13 +7,19 @@ from scalebound.errors import InputError
 
 
 def add_settings(parser, model):
-    parser.add_argument("--settings", required=True, metavar="JSON", help=f"the {model.__name__} section of the configuration, as JSON")
+    name = getattr(model, "__name__", "Stream")
+    parser.add_argument("--settings", required=True, metavar="JSON", help=f"the {name} section of the configuration, as JSON")
 
 
 def read_settings(arguments, model):
     """Parse and validate `--settings`. Raises InputError with the offending key."""
+    return read_json_option(arguments.settings, model, "--settings")
+
+
+def read_json_option(text, model, option):
+    """Parse and validate an option that holds a section of the configuration. Raises InputError with the offending key."""
     try:
-        value = json.loads(arguments.settings)
+        value = json.loads(text)
     except ValueError as error:
-        raise InputError("--settings", f"not JSON ({error})", "Pass the section of the configuration as one JSON object") from None
-    return parse(model, value, "--settings")
+        raise InputError(option, f"not JSON ({error})", "Pass the section of the configuration as one JSON object") from None
+    return parse(model, value, option)

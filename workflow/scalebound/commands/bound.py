@@ -41,7 +41,8 @@ def evaluate_files(inputs, quantizer, settings):
     settings = parse(Bound, settings, "settings")
     model, code = read_json(inputs["model"], "resolve"), read_json(inputs["code"], "encode")
     plain, quantized = (read_parquet(inputs[name], "score") for name in ("scores", "quantized_scores"))
-    _check_same_windows(identity_of(plain, inputs["scores"]), identity_of(quantized, inputs["quantized_scores"]), inputs["quantized_scores"])
+    scored = identity_of(plain, inputs["scores"])
+    _check_same_windows(scored, identity_of(quantized, inputs["quantized_scores"]), inputs["quantized_scores"])
     checkpoint = model["checkpoint"]
     problem = Problem(
         nll=_column(quantized, "nll"),
@@ -60,6 +61,8 @@ def evaluate_files(inputs, quantizer, settings):
         "vocab_size": model["vocab_size"],
         "sampled_windows": int(plain["window"].to_numpy().max()) + 1,
         "sampled_tokens": plain.num_rows,
+        # `approximate` where the order that the checkpoint saw is not published
+        "sampling": scored["sampling"],
         "train_loss": problem.train_loss,
         "quantized_loss": float(problem.nll.mean()),
         "nominal_bits_per_param": code["nominal_bits_per_param"],

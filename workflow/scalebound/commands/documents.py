@@ -5,20 +5,20 @@ from pathlib import Path
 import pyarrow as pa
 
 from scalebound.commands.arguments import add_settings, read_settings
-from scalebound.config import Stream
+from scalebound.stream_settings import WheelStream
 from scalebound.corpus import documents
 from scalebound.provenance import identity
 from scalebound.tables import write_parquet
 
 
 def add_arguments(parser):
-    add_settings(parser, Stream)
+    add_settings(parser, WheelStream)
     parser.add_argument("--wheels", required=True, nargs="+", help="the wheels, in the order of the configuration")
     parser.add_argument("--out", required=True, help="documents.parquet: position, split, wheel, path, bytes, sha256")
 
 
 def run(arguments):
-    settings = read_settings(arguments, Stream)
+    settings = read_settings(arguments, WheelStream)
     rows, left_out = documents.list_documents([Path(path) for path in arguments.wheels])
     rows = documents.order_and_split(rows, settings.document_seed, settings.tokenizer_fraction, settings.heldout_fraction)
     sizes = {name: sum(row["bytes"] for row in rows if row["split"] == name) for name in documents.SPLITS}

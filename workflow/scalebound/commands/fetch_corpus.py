@@ -4,18 +4,18 @@ from pathlib import Path
 
 from scalebound import atomic
 from scalebound.commands.arguments import add_settings, read_settings
-from scalebound.config import Stream
+from scalebound.stream_settings import WheelStream
 from scalebound.corpus import wheels
 from scalebound.provenance import describe_files, identity
 
 
 def add_arguments(parser):
-    add_settings(parser, Stream)
+    add_settings(parser, WheelStream)
     parser.add_argument("--folder", required=True, help="where the wheels and fetched.json go")
 
 
 def run(arguments):
-    settings = read_settings(arguments, Stream)
+    settings = read_settings(arguments, WheelStream)
     print(f"fetching {len(settings.wheels)} wheels into {arguments.folder}")
     wheels.download(settings.wheels, arguments.folder)
     names = [wheel.file for wheel in settings.wheels]

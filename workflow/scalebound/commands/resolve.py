@@ -5,15 +5,16 @@ from pathlib import Path
 from scalebound import atomic
 from scalebound.checkpoints import Checkpoint
 from scalebound.commands.arguments import add_settings, read_settings
-from scalebound.provenance import describe_files, identity
-
-FILES = ("config.json", "model.safetensors")
+from scalebound.errors import InputError
+from scalebound.provenance import describe_files, identity, read_json
 
 
 def add_arguments(parser):
     add_settings(parser, Checkpoint)
-    parser.add_argument("--folder", required=True, help="folder with config.json and model.safetensors")
-    parser.add_argument("--out", required=True, help="resolved.json: folder, files, n_params, vocab_size, row of the table")
+    place = parser.add_mutually_exclusive_group(required=True)
+    place.add_argument("--folder", help="folder with config.json and safetensors")
+    place.add_argument("--fetched", help="fetched.json of a released checkpoint")
+    parser.add_argument("--out", required=True, help="resolved.json: place, files, n_params, vocab_size, row of the table")
     parser.add_argument("--out-architecture", required=True, help="architecture.json: configuration and ordered parameters")
 
 
@@ -21,15 +22,32 @@ def run(arguments):
     from scalebound import model_files
     from scalebound.architecture import describe
 
-    checkpoint, folder = read_settings(arguments, Checkpoint), Path(arguments.folder)
-    model_files.check_finite(folder / "model.safetensors")
+    checkpoint = read_settings(arguments, Checkpoint)
+    place, inputs = _local(Path(arguments.folder)) if arguments.folder else _released(arguments.fetched, checkpoint)
+    folder = model_files.folder_of(place)
+    model_files.check_weights(folder, place["files"])
     architecture = describe(folder)
-    made_of = identity("resolve", {name: folder / name for name in FILES}, checkpoint.model_dump(), packages=["torch", "transformers"])
+    made_of = identity("resolve", inputs, checkpoint.model_dump(exclude={"note"}), packages=["torch", "transformers"])
     atomic.write_json(arguments.out_architecture, {"identity": made_of, **architecture})
     facts = {key: architecture[key] for key in ("n_params", "vocab_size")}
-    atomic.write_json(
-        arguments.out,
-        {"identity": made_of, "folder": str(folder), "files": describe_files(folder, FILES), **facts, "checkpoint": checkpoint.model_dump()},
-    )
+    atomic.write_json(arguments.out, {"identity": made_of, **place, **facts, "checkpoint": checkpoint.model_dump(exclude={"note"})})
     print(f"{checkpoint.family}/{checkpoint.slug}: {facts['n_params']:,} parameters, {checkpoint.tokens_seen / facts['n_params']:.2f} tokens per parameter")
     return [arguments.out, arguments.out_architecture]
+
+
+def _local(folder):
+    """(place, inputs) of a folder: its configuration and its safetensors, with their index when they are sharded."""
+    names = ["config.json", *(["model.safetensors.index.json"] if (folder / "model.safetensors.index.json").exists() else [])]
+    weights = sorted(path.name for path in folder.glob("*.safetensors"))
+    if not weights:
+        raise InputError(folder, "no safetensors in it", "Give a folder with config.json and safetensors")
+    names += weights
+    return {"folder": str(folder), "files": describe_files(folder, names)}, {name: folder / name for name in names}
+
+
+def _released(path, checkpoint):
+    """(place, inputs) of a checkpoint of the hub, whose files lie in the hub's cache under their commit."""
+    fetched = read_json(path, "fetch")
+    if fetched["hub"]["repo"] != checkpoint.repo:
+        raise InputError(path, f"repository {fetched['hub']['repo']}, the row says {checkpoint.repo}", "Give the file of this checkpoint")
+    return {"hub": fetched["hub"], "files": fetched["files"]}, {"fetched": path}

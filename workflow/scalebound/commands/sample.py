@@ -1,30 +1,41 @@
 """Draw windows uniformly with replacement from the rows that a checkpoint saw."""
 
+from pathlib import Path
+
 from scalebound import sampling, windows
 from scalebound.commands.arguments import add_settings, read_settings
 from scalebound.config import Draw
 from scalebound.corpus.rows import Rows
-from scalebound.errors import InputError
 from scalebound.provenance import identity, read_json
+
+PACKAGES = ["datasets", "numpy"]
 
 
 def add_arguments(parser):
     add_settings(parser, Draw)
-    parser.add_argument("--tokens", required=True, help="tokens.bin")
-    parser.add_argument("--stream", required=True, help="stream.json")
+    parser.add_argument("--stream", required=True, help="stream.json of tokens.bin beside it, or resolved.json of another stream")
     parser.add_argument("--tokens-seen", required=True, type=int, help="predictions that the checkpoint was trained on")
     parser.add_argument("--out", required=True, help="windows.parquet: window, row, tokens")
 
 
 def run(arguments):
-    settings, stream = read_settings(arguments, Draw), read_json(arguments.stream, "tokenize")
-    rows = Rows(arguments.tokens, stream["rows"], stream["row_tokens"], stream["vocab_size"])
-    seen = sampling.rows_seen(arguments.tokens_seen, stream["row_tokens"])
-    if seen > len(rows):
-        raise InputError("tokens_seen", f"{arguments.tokens_seen} are {seen} rows, the stream has {len(rows)}", "Correct the table of checkpoints")
-    ids = sampling.draw_rows(seen, settings.windows, settings.seed)
-    used = {**settings.model_dump(), "tokens_seen": arguments.tokens_seen, "rows_seen": seen}
-    made_of = identity("sample", {"tokens": arguments.tokens, "stream": arguments.stream}, used, packages=["datasets", "numpy"])
-    windows.write(arguments.out, ids, rows.read(ids), {**made_of, "vocab_size": stream["vocab_size"]})
-    print(f"{settings.windows} windows of {stream['row_tokens']} tokens from rows [0, {seen}), seed {settings.seed}")
+    settings, listing = read_settings(arguments, Draw), read_json(arguments.stream)
+    if listing["identity"]["stage"] == "tokenize":
+        tokens = Path(arguments.stream).with_name("tokens.bin")
+        stream, inputs = Rows(tokens, listing["rows"], listing["row_tokens"], listing["vocab_size"]), {"tokens": tokens, "stream": arguments.stream}
+    else:
+        from scalebound.streams.opening import open_local
+
+        stream, inputs = open_local(read_json(arguments.stream, "resolve-stream"), arguments.stream), {"stream": arguments.stream}
+    write_draw("sample", stream, inputs, settings, arguments.tokens_seen, arguments.out)
     return [arguments.out]
+
+
+def write_draw(stage, stream, inputs, settings, tokens_seen, out):
+    """Draw rows of what was seen, read them, and store both with what determines them."""
+    seen = sampling.rows_to_draw_from(stream, tokens_seen)
+    ids = sampling.draw_rows(seen, settings.windows, settings.seed)
+    used = {**settings.model_dump(), "tokens_seen": tokens_seen, "rows_seen": seen}
+    made_of = identity(stage, inputs, used, packages=PACKAGES, vocab_size=stream.vocab_size, sampling="unbiased" if stream.unbiased else "approximate")
+    windows.write(out, ids, stream.read(ids), made_of)
+    print(f"{settings.windows} windows of {stream.row_tokens} tokens from rows [0, {seen}), seed {settings.seed}, {made_of['sampling']}")

@@ -45,4 +45,4 @@ def row(bounds):
     line |= {"freedman_alpha": nominal["freedman"]["alpha"], "freedman_s": nominal["freedman"]["s"], "azuma_alpha": nominal["azuma"]["alpha"]}
     line |= {"C_coded": coded["paper"]["C"], "sigma_coded": coded["paper"]["sigma"], "paper_bound_coded": coded["paper"]["bound"]}
     line |= {"freedman_bound_coded": coded["freedman"]["bound"], "azuma_bound_coded": coded["azuma"]["bound"]}
-    return line | {"sampled_windows": bounds["sampled_windows"]}
+    return line | {"sampled_windows": bounds["sampled_windows"], "sampling": bounds["sampling"]}

@@ -6,7 +6,7 @@ from tokenizers import Tokenizer
 
 from scalebound import atomic
 from scalebound.commands.arguments import add_settings, read_settings
-from scalebound.config import Stream
+from scalebound.stream_settings import WheelStream
 from scalebound.corpus import documents, rows, tokenizer
 from scalebound.errors import InputError
 from scalebound.provenance import describe_files, identity
@@ -14,7 +14,7 @@ from scalebound.tables import read_parquet
 
 
 def add_arguments(parser):
-    add_settings(parser, Stream)
+    add_settings(parser, WheelStream)
     parser.add_argument("--documents", required=True, help="documents.parquet")
     parser.add_argument("--wheels", required=True, help="folder of the wheels")
     parser.add_argument("--tokenizer", required=True, help="tokenizer.json")
@@ -24,7 +24,7 @@ def add_arguments(parser):
 
 
 def run(arguments):
-    settings = read_settings(arguments, Stream)
+    settings = read_settings(arguments, WheelStream)
     training = [row for row in read_parquet(arguments.documents, "documents").to_pylist() if row["split"] == "train"]
     texts = documents.read_texts(training, Path(arguments.wheels))
     ids = tokenizer.encode_documents(Tokenizer.from_file(arguments.tokenizer), texts)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from scalebound import atomic
 from scalebound.commands.arguments import add_settings, read_settings
-from scalebound.config import Stream
+from scalebound.stream_settings import WheelStream
 from scalebound.corpus import documents, tokenizer
 from scalebound.errors import InputError
 from scalebound.provenance import describe_files, identity
@@ -13,7 +13,7 @@ from scalebound.tables import read_parquet
 
 
 def add_arguments(parser):
-    add_settings(parser, Stream)
+    add_settings(parser, WheelStream)
     parser.add_argument("--documents", required=True, help="documents.parquet")
     parser.add_argument("--wheels", required=True, help="folder of the wheels")
     parser.add_argument("--out", required=True, help="tokenizer.json, readable by the tokenizers library")
@@ -21,7 +21,7 @@ def add_arguments(parser):
 
 
 def run(arguments):
-    settings = read_settings(arguments, Stream).tokenizer
+    settings = read_settings(arguments, WheelStream).tokenizer
     rows = read_parquet(arguments.documents, "documents").to_pylist()
     texts = documents.read_texts([row for row in rows if row["split"] == "tokenizer"], Path(arguments.wheels))
     text = tokenizer.train(texts, settings.vocab_size).to_str(pretty=True) + "\n"

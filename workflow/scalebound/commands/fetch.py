@@ -1,0 +1,24 @@
+"""Fetch a released checkpoint into the hub's cache (HF_HOME) and verify every file (network)."""
+
+from scalebound import atomic
+from scalebound.commands.arguments import read_json_option
+from scalebound.config import Hub
+from scalebound.provenance import identity, read_json
+
+
+def add_arguments(parser):
+    parser.add_argument("--located", required=True, help="hub.json")
+    parser.add_argument("--hub", required=True, metavar="JSON", help="the Hub section of the configuration, as JSON")
+    parser.add_argument("--out", required=True, help="fetched.json: repository, commit, files with sha256")
+
+
+def run(arguments):
+    from scalebound.hub.snapshot import fetch
+
+    hub, located = read_json_option(arguments.hub, Hub, "--hub"), read_json(arguments.located, "resolve-hub")
+    files = fetch(located["hub"], attempts=hub.attempts)
+    made_of = identity("fetch", {"hub": arguments.located}, {}, packages=["huggingface_hub"])
+    place = {"repo": located["hub"]["repo"], "commit": located["hub"]["commit"]}
+    atomic.write_json(arguments.out, {"identity": made_of, "hub": place, "files": files, "checkpoint": located["checkpoint"]})
+    print(f"{len(files)} files of {place['repo']} at {place['commit']}, verified: {sum(file['bytes'] for file in files) / 1e9:.2f} GB")
+    return [arguments.out]

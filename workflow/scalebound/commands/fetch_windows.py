@@ -1,0 +1,23 @@
+"""Draw windows from a stream of the hub: the wanted rows are read by byte ranges, nothing else (network)."""
+
+from scalebound.commands.arguments import add_settings, read_json_option, read_settings
+from scalebound.commands.sample import write_draw
+from scalebound.config import Draw, Hub
+from scalebound.provenance import read_json
+
+
+def add_arguments(parser):
+    add_settings(parser, Draw)
+    parser.add_argument("--hub", required=True, metavar="JSON", help="the Hub section of the configuration, as JSON")
+    parser.add_argument("--stream", required=True, help="resolved.json of the stream")
+    parser.add_argument("--tokens-seen", required=True, type=int, help="predictions that the checkpoint was trained on")
+    parser.add_argument("--out", required=True, help="windows.parquet: window, row, tokens")
+
+
+def run(arguments):
+    from scalebound.streams.opening import open_remote
+
+    settings, hub = read_settings(arguments, Draw), read_json_option(arguments.hub, Hub, "--hub")
+    with open_remote(read_json(arguments.stream, "resolve-stream"), arguments.stream, hub, settings.seed, arguments.out) as stream:
+        write_draw("fetch-windows", stream, {"stream": arguments.stream}, settings, arguments.tokens_seen, arguments.out)
+    return [arguments.out]
