@@ -1,0 +1,119 @@
+"""Calls to a hub that fail for a moment are made again, with waits that double; every other failure is told once.
+
+huggingface_hub 2.4.0 retries some calls itself, but not 503 or 429 on `/revision` and `/refs`, 503 on a file, nor a
+reset connection. This module closes those gaps in one place.
+"""
+
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from json import JSONDecodeError
+
+from scalebound.errors import InputError
+
+TRANSIENT_STATUS = (408, 425, 429, 500, 502, 503, 504)
+LONGEST_RETRY_AFTER = 600.0  # seconds; a server that asks for more is taken at ten minutes
+
+
+class BrokenAnswer(Exception):
+    """An answer that is not what was asked for: too short, of another range, without the announced file."""
+
+
+def _say(line):
+    print(line, file=sys.stderr, flush=True)
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How often a call is made and how long to wait in between: seconds, doubling from `first_wait` to `longest_wait`."""
+
+    attempts: int = 7
+    first_wait: float = 1.0
+    longest_wait: float = 60.0
+    sleep: Callable[[float], None] = time.sleep
+    say: Callable[[str], None] = _say
+
+    def wait(self, attempt, error):
+        """Seconds before the next attempt (`attempt` counts from 1); never less than the server's Retry-After."""
+        doubled = min(self.longest_wait, self.first_wait * 2 ** (attempt - 1))
+        return max(doubled, min(LONGEST_RETRY_AFTER, _retry_after(error)))
+
+
+PATIENCE = Patience()
+
+
+def retry(action, what, patience=PATIENCE):
+    """The result of `action()`, tried again after transient failures.
+
+    Args:
+        what: the subject of progress lines and of the error, e.g. `EleutherAI/pythia-70m at step512`.
+
+    Raises:
+        InputError: no attempt succeeded, the hub refuses, or HF_HUB_OFFLINE forbids the connection.
+        OSError: the disk is full or forbidden (with its errno, for the command line).
+    """
+    for attempt in range(1, patience.attempts + 1):
+        try:
+            return action()
+        except InputError:
+            raise
+        except Exception as error:
+            if not is_transient(error):
+                raise_as_input_error(error, what)
+                raise
+            if attempt == patience.attempts:
+                remedy = "Check the network and HF_ENDPOINT, and run the same command again later: what is already fetched is kept"
+                raise InputError(what, f"no usable answer after {attempt} attempts ({first_line(error)})", remedy) from error
+            seconds = patience.wait(attempt, error)
+            patience.say(f"{what}: {first_line(error)}; attempt {attempt + 1} of {patience.attempts} in {seconds:.0f} s")
+            patience.sleep(seconds)
+
+
+def is_transient(error):
+    """Whether the same call may succeed a little later; looks through the client's wrappers at the causes."""
+    from httpx2 import DecodingError, TransportError
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
+
+    if isinstance(error, OfflineModeIsEnabled):
+        return False
+    if isinstance(error, LocalEntryNotFoundError):
+        # the client wraps whatever kept it from the hub when the cache cannot help either
+        return error.__cause__ is not None and is_transient(error.__cause__)
+    if isinstance(error, HfHubHTTPError):
+        return error.response.status_code in TRANSIENT_STATUS
+    # an OSError without errno is the client's check of a file's length; with errno it is the disk's
+    cut_file = type(error) is OSError and error.errno is None
+    return cut_file or isinstance(error, TransportError | DecodingError | JSONDecodeError | BrokenAnswer)
+
+
+def raise_as_input_error(error, what):
+    """Raise InputError for what a hub refuses for good; return for anything that is not the hub's answer."""
+    from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled, RepositoryNotFoundError
+
+    if isinstance(error, LocalEntryNotFoundError) and error.__cause__ is not None:
+        error = error.__cause__
+    if isinstance(error, OfflineModeIsEnabled):
+        raise InputError(what, "HF_HUB_OFFLINE is set", "Unset it for the stages that resolve, fetch and sample: they need the network") from None
+    if isinstance(error, GatedRepoError):
+        raise InputError(what, "the repository is gated", "Accept its terms on the hub, then log in or set HF_TOKEN") from None
+    if isinstance(error, RepositoryNotFoundError):
+        raise InputError(what, "no such repository, or it is private", "Correct its name and the organisation, or log in (HF_TOKEN)") from None
+    if isinstance(error, HfHubHTTPError):
+        raise InputError(what, first_line(error), "Check the name, the revision and HF_TOKEN") from None
+
+
+def first_line(error):
+    """One line for people: the class where the text is empty, no request ids, no addresses with signatures."""
+    response = getattr(error, "response", None)
+    if response is not None:
+        return f"HTTP {response.status_code} on {response.request.method} {response.url.path}"
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0].split('?')[0]}" if lines else type(error).__name__
+
+
+def _retry_after(error):
+    """Seconds that the server asks for, 0 where it asks for none or names a date."""
+    response = getattr(error, "response", None)
+    value = "" if response is None else response.headers.get("Retry-After", "").strip()
+    return float(value) if value.isdigit() else 0.0

@@ -1,0 +1,124 @@
+"""Files of a resolved checkpoint in the hub's cache: fetched by commit, every byte verified, found again without network."""
+
+import glob
+from pathlib import Path
+
+from scalebound.errors import InputError
+from scalebound.hub import cache
+from scalebound.hub.digests import difference
+from scalebound.hub.retrying import PATIENCE, BrokenAnswer, retry
+from scalebound.hub.weight_files import shards_of
+
+CONNECTIONS = 4
+
+
+def fetch(resolved, patience=PATIENCE):
+    """Bring the files of `resolve_revision`'s answer into HF_HOME and verify them (network).
+
+    Each file must have the size and digest that were resolved; a wrong one is taken out of the cache and fetched
+    once more. Then the hub is asked again (`HfApi.verify_repo_checksums`).
+
+    Returns:
+        {"folder", "files", "bytes", "refetched", "freed_bytes"}: the snapshot's folder, the resolved files, their
+        total size, paths that were wrong at first, bytes of partial downloads that a killed process had left.
+
+    Raises:
+        InputError: the hub does not answer, or delivers other bytes twice.
+        OSError: the disk is full (ENOSPC); what is already fetched stays.
+    """
+    repo, commit, files = resolved["repo"], resolved["commit"], resolved["files"]
+    where = f"{repo} at {commit[:12]}"
+    freed = cache.remove_partial_downloads(repo)
+    folder = _download(where, repo, commit, files, patience)
+    wrong = _differences(folder, files)
+    for path, problem in wrong.items():
+        patience.say(f"{where}: {path}: {problem}; fetching it again")
+        cache.drop(folder / path)
+    if wrong:
+        _download(where, repo, commit, files, patience)
+        _refuse_wrong(where, folder, _differences(folder, files))
+    _check_index(folder, resolved, where)
+    _ask_hub(where, repo, commit, files, patience)
+    return {
+        "folder": str(folder),
+        "files": files,
+        "bytes": sum(file["size"] for file in files),
+        "refetched": sorted(wrong),
+        "freed_bytes": freed,
+    }
+
+
+def offline_folder(repo, commit, names):
+    """Folder of a fetched snapshot, without any connection, also under HF_HUB_OFFLINE=1.
+
+    Raises:
+        InputError: the cache does not hold all `names` of that commit.
+    """
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    remedy = "Run the fetch stage again with network, with the HF_HOME that this stage has"
+    try:
+        folder = Path(snapshot_download(repo, revision=commit, allow_patterns=_exactly(names), local_files_only=True))
+    except LocalEntryNotFoundError:
+        raise InputError(f"{repo} at {commit}", f"not complete in the cache {cache.repository_folder(repo)}", remedy) from None
+    missing = [name for name in names if not (folder / name).is_file()]
+    if missing:
+        raise InputError(f"{repo} at {commit}", f"{missing[0]} is not in the cache {folder}", remedy)
+    return folder
+
+
+def _download(where, repo, commit, files, patience):
+    from huggingface_hub import snapshot_download
+
+    names = [file["path"] for file in files]
+
+    def action():
+        folder = Path(snapshot_download(repo, revision=commit, allow_patterns=_exactly(names), max_workers=CONNECTIONS))
+        # an unreachable hub makes the client return whatever part of the snapshot is there
+        missing = [name for name in names if not (folder / name).is_file()]
+        if missing:
+            raise BrokenAnswer(f"{missing[0]} did not arrive")
+        return folder
+
+    return retry(action, where, patience)
+
+
+def _exactly(names):
+    """Patterns that match these names and no other."""
+    return [glob.escape(name) for name in names]
+
+
+def _differences(folder, files):
+    """{path: what is wrong with it}, in order."""
+    found = {file["path"]: difference(folder / file["path"], file) for file in files}
+    return {path: problem for path, problem in found.items() if problem}
+
+
+def _refuse_wrong(where, folder, wrong):
+    for path, problem in wrong.items():
+        # a later run must not take it for fetched
+        cache.drop(folder / path)
+        raise InputError(
+            f"{where}: {path}", f"delivered twice with wrong bytes: {problem}", "The hub, a mirror or a proxy damages files: fetch from another one"
+        )
+
+
+def _check_index(folder, resolved, where):
+    """The shards that the index names are those that were resolved and verified."""
+    for path in (file["path"] for file in resolved["files"] if file["path"].endswith(".index.json")):
+        named = shards_of((folder / path).read_bytes(), resolved["format"], resolved["weights"], f"{where}: {path}")
+        if named != sorted(resolved["weights"]):
+            raise InputError(f"{where}: {path}", f"names {len(named)} files, {len(resolved['weights'])} were resolved", "Resolve the checkpoint again")
+
+
+def _ask_hub(where, repo, commit, files, patience):
+    """The hub's own comparison of the snapshot with its listing; other files of the snapshot are not this run's."""
+    from huggingface_hub import HfApi
+
+    answer = retry(lambda: HfApi().verify_repo_checksums(repo, revision=commit), where, patience)
+    ours = {file["path"] for file in files}
+    wrong = sorted(mismatch["path"] for mismatch in answer.mismatches if mismatch["path"] in ours)
+    wrong += sorted(ours & set(answer.missing_paths)) or sorted(ours & set(answer.extra_paths))
+    if wrong:
+        raise InputError(f"{where}: {wrong[0]}", "verified against resolved.json, but the hub now lists another file", "Resolve the checkpoint again")

@@ -1,0 +1,159 @@
+"""Rows made from a text data set on a hub, for checkpoints whose training order is not published: an approximation.
+
+Row groups of its parquet files are drawn uniformly; their documents are tokenized with the checkpoint's own tokenizer,
+joined by the end-of-document token and cut into rows, as training frameworks do. What the checkpoint saw, how often
+and in which mixture stays unknown, so `unbiased` is false and everything computed from it is labelled so.
+"""
+
+from concurrent.futures import ThreadPoolExecutor
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from scalebound.errors import InputError
+from scalebound.hub.retrying import PATIENCE
+from scalebound.progress import progress
+from scalebound.streams.protocol import check_ids, check_tokens, token_type
+
+CONNECTIONS = 8
+MOST_FILES = 2000  # footers are read of every file: more would be a long series of small requests
+
+
+def resolve_dataset(repo, revision, text_column="text", files="*.parquet", patience=PATIENCE):
+    """What a text data set is (network: refs, listing, the footer of each parquet file).
+
+    Args:
+        files: pattern of the paths to draw from, e.g. `data/train-*.parquet`.
+
+    Returns:
+        {"repo", "commit", "text_column", "files"}: `files` are {"path", "size", "sha256", "documents"}, the last one
+        the number of documents of each row group.
+
+    Raises:
+        InputError: no such data set, no (or too many) files of that pattern, no such column.
+    """
+    from scalebound.hub.revisions import commit_of, list_files
+
+    commit = commit_of(repo, revision, patience, repo_type="dataset")
+    listed = list_files(repo, commit, patience, repo_type="dataset", recursive=True)
+    chosen = [listed[path] for path in sorted(listed) if fnmatchcase(path, files) and path.endswith(".parquet")]
+    if not 1 <= len(chosen) <= MOST_FILES:
+        raise InputError(f"{repo} at {revision}", f"{len(chosen)} parquet files match {files!r}", f"Give a pattern that 1 to {MOST_FILES} files match")
+    with ThreadPoolExecutor(CONNECTIONS) as pool:
+        groups = pool.map(lambda identity: _documents_by_group(repo, commit, identity, text_column, patience), chosen)
+        described = [{**identity, "documents": documents} for identity, documents in zip(chosen, groups)]
+    return {"repo": repo, "commit": commit, "text_column": text_column, "files": described}
+
+
+def open_stream(resolved, tokenizer, eod, row_tokens, vocab_size, groups, seed, patience=PATIENCE):
+    """Read, tokenize and cut `groups` row groups, drawn uniformly without replacement (network).
+
+    Args:
+        tokenizer: folder of a fetched checkpoint, or a `tokenizer.json`.
+        eod: token id that ends each document.
+    """
+    drawn = draw_groups(resolved, groups, seed)
+    rows = []
+    with progress(len(drawn), "row groups", f"documents of {resolved['repo']}") as bar:
+        encode = load_tokenizer(tokenizer)
+        for path, group in drawn:
+            rows.append(cut_rows(encode(_texts(resolved, path, group, patience)), eod, row_tokens))
+            bar.update(1)
+    return TextStream(np.concatenate(rows), vocab_size, resolved["repo"])
+
+
+def draw_groups(resolved, groups, seed):
+    """[(file index, row group)] drawn uniformly without replacement from those that hold documents."""
+    every = [(k, group) for k, file in enumerate(resolved["files"]) for group, documents in enumerate(file["documents"]) if documents]
+    if not 1 <= groups <= len(every):
+        raise InputError(resolved["repo"], f"{groups} row groups wanted of {len(every)}", "Draw fewer, or give a pattern that more files match")
+    chosen = np.random.Generator(np.random.PCG64(seed)).choice(len(every), size=groups, replace=False)
+    return [every[k] for k in sorted(chosen.tolist())]
+
+
+def load_tokenizer(place):
+    """Function from a list of texts to a list of lists of ids, with no special token added. Raises InputError when `place` holds none."""
+    place = Path(place)
+    if place.is_file():
+        from tokenizers import Tokenizer
+
+        try:
+            fast = Tokenizer.from_file(str(place))
+        except Exception as error:  # tokenizers raises bare Exception
+            raise InputError(place, f"not a tokenizer ({str(error).splitlines()[0]})", "Give a tokenizer.json") from None
+        # a document may spell a special token; as data it is plain text
+        fast.encode_special_tokens = True
+        return lambda texts: [encoding.ids for encoding in fast.encode_batch(texts, add_special_tokens=False)]
+    from transformers import AutoTokenizer
+
+    try:
+        loaded = AutoTokenizer.from_pretrained(place, local_files_only=True, trust_remote_code=False, split_special_tokens=True)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(place, f"no tokenizer ({str(error).splitlines()[0]})", "Give the folder of a fetched checkpoint with its tokenizer files") from None
+    return lambda texts: loaded(texts, add_special_tokens=False, verbose=False)["input_ids"]
+
+
+def cut_rows(documents, eod, row_tokens):
+    """Rows int64 [m, row_tokens] of token lists, each ended by `eod`; what is left at the end makes no row.
+
+    A row begins with the last token of the one before, so that every token but the first is predicted once.
+    """
+    joined = np.concatenate([np.append(np.asarray(ids, dtype=np.int64), eod) for ids in documents] or [np.empty(0, dtype=np.int64)])
+    count = max(0, (len(joined) - 1) // (row_tokens - 1))
+    starts = np.arange(count)[:, None] * (row_tokens - 1)
+    return joined[starts + np.arange(row_tokens)]
+
+
+class TextStream:
+    """Rows cut from documents (see `protocol.Stream`), held in memory.
+
+    Raises:
+        InputError: the documents make no row, or a token is outside the vocabulary.
+    """
+
+    unbiased = False
+
+    def __init__(self, rows, vocab_size, where):
+        if not len(rows):
+            raise InputError(where, "the documents drawn are shorter than one row", "Draw more row groups")
+        check_tokens(rows, vocab_size, where)
+        self._rows, self._where = rows.astype(token_type(vocab_size)), where
+        self.vocab_size = vocab_size
+        self.rows, self.row_tokens = self._rows.shape
+
+    def read(self, ids, resume=None):
+        """Tokens [len(ids), row_tokens]."""
+        return self._rows[check_ids(ids, self.rows, self._where)]
+
+
+def _open(repo, commit, identity, patience):
+    """The parquet file behind ranges. Raises InputError when it is none."""
+    from scalebound.hub.ranges import RangeReader, RemoteFile
+
+    try:
+        return pq.ParquetFile(RangeReader(RemoteFile(repo, commit, identity, patience=patience)), pre_buffer=False)
+    except pa.ArrowException as error:
+        raise InputError(f"{repo}: {identity['path']}", f"not a readable parquet file ({error})", "Name another revision, or leave the file out") from None
+
+
+def _documents_by_group(repo, commit, identity, text_column, patience):
+    with _open(repo, commit, identity, patience) as file:
+        kind = file.schema_arrow.field(text_column).type if text_column in file.schema_arrow.names else None
+        if kind is None or not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
+            columns = ", ".join(file.schema_arrow.names)
+            raise InputError(f"{repo}: {identity['path']}", f"no text in column {text_column!r}", f"Its columns are {columns}")
+        return [file.metadata.row_group(k).num_rows for k in range(file.metadata.num_row_groups)]
+
+
+def _texts(resolved, index, group, patience):
+    """The documents of one row group; only the text column's bytes are transferred."""
+    identity, column = resolved["files"][index], resolved["text_column"]
+    try:
+        with _open(resolved["repo"], resolved["commit"], identity, patience) as file:
+            return [text for text in file.read_row_group(group, columns=[column])[column].to_pylist() if text]
+    except (pa.ArrowException, OSError) as error:
+        remedy = "Run again; if it stays so, name another revision"
+        raise InputError(f"{resolved['repo']}: {identity['path']}", f"row group {group} is damaged ({str(error).splitlines()[0]})", remedy) from None
