@@ -9,7 +9,7 @@ FIND_LINKS := $(if $(PIP_FIND_LINKS),--find-links $(PIP_FIND_LINKS))
 SNAKEMAKE := .venv/bin/snakemake --cores $(CORES)
 READY := .venv/.ready
 
-.PHONY: all run summary test lint lock smoke clean
+.PHONY: all run paper paper-plan summary test lint lock smoke clean
 
 all: run
 	@$(MAKE) --no-print-directory results/report.html summary
@@ -28,6 +28,13 @@ test: $(READY)
 
 smoke: $(READY)
 	$(SNAKEMAKE) --configfile config/smoke.yaml
+
+# Pythia and the Pile from the hub; `paper-plan` says first what it will take
+paper: $(READY)
+	$(SNAKEMAKE) --configfile config/pythia.yaml
+
+paper-plan: $(READY)
+	$(SNAKEMAKE) --configfile config/pythia.yaml --quiet all -- paper_plan
 
 lint: $(READY)
 	.venv/bin/ruff check .

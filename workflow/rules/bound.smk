@@ -4,6 +4,7 @@ Bounds, one file for each checkpoint and quantizer, and one table for each famil
 in   resolved.json, code.json, scores.parquet of the checkpoint and of the decoded model
 out  results/{family}/{slug}/quantizers/{quantizer}/bound/bounds.json   every bound with its terms: an estimate
      results/{family}/bounds.csv                                        one row for each checkpoint and quantizer
+     results/{family}/comparison.csv                                    beside published values, where there are any
      results/{family}/config.json                                       configuration and rows, defaults filled in
 """
 
@@ -51,6 +52,31 @@ rule table:
     shell:
         "python -m scalebound table --bounds {input.bounds:q} --out {output.table:q}"
         " --out-identity {output.identity:q} --record {output.record:q} 2>&1 | tee {log:q}"
+
+
+rule compare:
+    input:
+        table="results/{family}/bounds.csv",
+        published=lambda w: PLAN.published_of(w.family),
+    output:
+        table=report(
+            "results/{family}/comparison.csv",
+            caption="../report/comparison.rst",
+            category="{family}",
+            labels={"what": "published values and ours"},
+        ),
+        identity="results/{family}/comparison.identity.json",
+        record="results/{family}/comparison.run.json",
+    log:
+        "results/{family}/comparison.log",
+    conda:
+        "../../envs/scalebound.yaml"
+    params:
+        quantizer=PLAN.config.paper_quantizer,
+        code=digest("compare"),
+    shell:
+        "python -m scalebound compare --table {input.table:q} --published {input.published:q} --quantizer {params.quantizer:q}"
+        " --out {output.table:q} --out-identity {output.identity:q} --record {output.record:q} 2>&1 | tee {log:q}"
 
 
 rule resolved_config:

@@ -12,7 +12,7 @@ the others depend on.
 """
 
 # one job for each stream: the names of its wheels are known only from the configuration
-for stream in PLAN.config.streams:
+for stream in PLAN.streams_of_kind("wheels"):
 
     rule:
         name:

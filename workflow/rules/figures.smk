@@ -1,14 +1,14 @@
 """
 Figures of a family, as PNG for screens and PDF for papers.
 
-in   results/{family}/bounds.csv
+in   results/{family}/bounds.csv, or comparison.csv
 out  results/{family}/figures/{figure}.png|pdf
 """
 
 
 rule figures:
     input:
-        table="results/{family}/bounds.csv",
+        table=lambda w: f"results/{w.family}/{FIGURES[w.figure]}",
     output:
         png=report(
             "results/{family}/figures/{figure}.png",

@@ -6,6 +6,8 @@ out  results/{family}/{slug}/resolve/hub.json           released: commit, weight
      results/{family}/{slug}/fetch/fetched.json         released: the same files, verified in the hub's cache (HF_HOME)
      results/{family}/{slug}/resolve/resolved.json      place, sha256 of every file, parameters, row of the table
      results/{family}/{slug}/resolve/architecture.json  what a decoder may know before any data is seen
+
+`snakemake paper_plan` prints, from hub.json alone, what the checkpoints of the configured families will take.
 """
 
 
@@ -67,3 +69,16 @@ rule resolve:
     shell:
         "python -m scalebound resolve --settings {params.settings:q} {params.place:q}"
         " --out {output.resolved:q} --out-architecture {output.architecture:q} --record {output.record:q} 2>&1 | tee {log:q}"
+
+
+rule paper_plan:
+    input:
+        hub=lambda w: PLAN.hub_files(),
+    params:
+        configs=lambda w: [PLAN.resolved_config(family) for family in PLAN.config.families],
+    log:
+        "results/paper-plan.log",
+    conda:
+        "../../envs/scalebound.yaml"
+    shell:
+        "for config in {params.configs:q}; do python -m scalebound paper-plan --config \"$config\"; done 2>&1 | tee {log:q}"

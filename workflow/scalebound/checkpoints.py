@@ -96,7 +96,9 @@ def _check_trained(row, config, where):
 
 def _check_released(row, stream, where):
     if stream.kind == "wheels":
-        raise InputError(where, f"stream {row.stream!r} of kind wheels", "Such a stream is as long as a training run needs: give source trained, or another stream")
+        raise InputError(
+            where, f"stream {row.stream!r} of kind wheels", "Such a stream is as long as a training run needs: give source trained, or another stream"
+        )
     if stream.predictions_per_step is not None and row.tokens_seen != row.step * stream.predictions_per_step:
         expected = row.step * stream.predictions_per_step
         raise InputError(where, f"tokens_seen {row.tokens_seen}", f"Step {row.step} of stream {row.stream!r} has seen {expected}")

@@ -35,11 +35,13 @@ COMMANDS = {
     "decode": "rebuild the quantized model from its message",
     "bound": "generalization bounds of one quantized checkpoint",
     "table": "collect the bounds of a family",
+    "compare": "put a family's bounds beside published ones",
     "figures": "draw the figures of a family",
     "audit": "check every artifact, recorded input and number under results/",
     "crate": "describe the results as an RO-Crate: which job made each file, from what",
     "summary": "print the table of a family in the terminal",
     "resolved-config": "write the configuration of a family with every default filled in",
+    "paper-plan": "what a run on released checkpoints will take (network)",
     "schema": "write the JSON schemas of the configuration",
     "digest": "print the code digest of a stage",
 }

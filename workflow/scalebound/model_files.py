@@ -9,6 +9,9 @@ from safetensors import SafetensorError, safe_open
 from scalebound.errors import InputError
 from scalebound.provenance import file_sha256, read_json
 
+# what GPT-NeoX of old versions of transformers stored beside its weights; the mask's value is infinite in fp16
+OLD_BUFFERS = (".attention.bias", ".attention.masked_bias", ".rotary_emb.inv_freq")
+
 
 def read_description(path):
     """A model description (`resolved.json` or `decoded.json`) whose files lie in their folder, unaltered and finite.
@@ -49,7 +52,7 @@ def check_finite(path):
     try:
         with safe_open(path, framework="pt") as file:
             for name in file.keys():  # noqa: SIM118 (safe_open is not iterable)
-                if not torch.isfinite(file.get_tensor(name)).all():
+                if not name.endswith(OLD_BUFFERS) and not torch.isfinite(file.get_tensor(name)).all():
                     raise InputError(path, f"tensor {name} holds NaN or infinity", "Train or fetch the checkpoint again")
     except (OSError, SafetensorError) as error:
         raise InputError(path, f"not a readable safetensors file ({error})", "Delete it and make it again") from None
@@ -59,10 +62,12 @@ def _check_finite_bin(path):
     try:
         # weights_only: tensors and plain containers, nothing that a pickle could run
         tensors = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    except (OSError, RuntimeError, pickle.UnpicklingError, EOFError) as error:
+    except pickle.UnpicklingError:
+        raise InputError(path, "holds more than tensors, or is damaged", "Do not open it; name another revision") from None
+    except (OSError, RuntimeError, EOFError) as error:
         raise InputError(path, f"not a readable weight file ({str(error).splitlines()[0][:200]})", "Fetch the checkpoint again") from None
     for name, tensor in tensors.items():
-        if tensor.is_floating_point() and not torch.isfinite(tensor).all():
+        if not name.endswith(OLD_BUFFERS) and tensor.is_floating_point() and not torch.isfinite(tensor).all():
             raise InputError(path, f"tensor {name} holds NaN or infinity", "Fetch another checkpoint")
 
 
@@ -71,6 +76,11 @@ def choose_device(wanted):
     if wanted == "cuda" and not torch.cuda.is_available():
         raise InputError("scoring.device", "cuda, but torch sees no CUDA device", "Set it to auto or cpu, or install the CUDA build")
     return torch.device("cuda" if wanted != "cpu" and torch.cuda.is_available() else "cpu")
+
+
+def device_memory():
+    """Bytes of memory of the first CUDA device."""
+    return torch.cuda.get_device_properties(0).total_memory
 
 
 def device_name(device):

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from pickle import UnpicklingError
 
 import torch
 from huggingface_hub.errors import StrictDataclassError
@@ -10,42 +11,77 @@ from transformers import AutoModelForCausalLM
 from transformers.utils import logging as transformers_logging
 
 from scalebound.errors import InputError
+from scalebound.model_files import OLD_BUFFERS
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
-def load_folder(folder, device, dtype):
-    """A causal language model in evaluation mode. Raises InputError when the folder holds none."""
+# share of a CUDA device's memory that weights may take before the model is spread over several devices
+WEIGHTS_SHARE = 0.8
+
+
+def load_folder(folder, device, dtype, allow_bin=False):
+    """A causal language model in evaluation mode.
+
+    Weights are safetensors; `.bin` files, which some released branches have alone, only where `allow_bin` is true, and
+    then by torch's weights_only loader. A model that is larger than one CUDA device is spread over those that there are.
+
+    Raises:
+        InputError: the folder holds no such model, or weights that are not those of its configuration.
+    """
     transformers_logging.disable_progress_bar()
-    _refuse_pickles(Path(folder))
+    folder = Path(folder)
+    suffix = ".safetensors" if any(folder.glob("*.safetensors")) or not allow_bin else ".bin"
+    _refuse_other_formats(folder, suffix)
+    spread = _is_too_large(folder, suffix, device, dtype)
     try:
         model, loading = AutoModelForCausalLM.from_pretrained(
             folder,
             dtype=DTYPES[dtype],
             trust_remote_code=False,
             local_files_only=True,
-            use_safetensors=True,
+            use_safetensors=suffix == ".safetensors",
+            weights_only=True,
             # reported below in one way with what is missing, instead of raised in another
             ignore_mismatched_sizes=True,
             output_loading_info=True,
+            **({"device_map": "auto"} if spread else {}),
         )
     except (OSError, ValueError, KeyError, TypeError, StrictDataclassError, SafetensorError) as error:
-        raise InputError(folder, str(error).splitlines()[0], "Give a folder with config.json and safetensors") from None
-    # transformers fills what is missing at random and only warns
-    for problem in ("missing_keys", "unexpected_keys", "mismatched_keys"):
-        if loading[problem]:
-            raise InputError(folder, f"{problem.replace('_', ' ')}: {sorted(map(str, loading[problem]))[:3]}", "The weights are not those of its config.json")
+        raise InputError(folder, str(error).splitlines()[0], f"Give a folder with config.json and {suffix} files") from None
+    except UnpicklingError:
+        # torch's own message advises to load whatever it is
+        raise InputError(folder, "its .bin files hold more than tensors", "Do not open them; name another revision") from None
+    _check_complete(folder, loading)
     model.config.use_cache = False
-    return model.eval().to(device)
+    return model.eval() if spread else model.eval().to(device)
 
 
-def _refuse_pickles(folder):
-    """Raise InputError when an index of weight files names anything but safetensors: transformers would unpickle it."""
+def _check_complete(folder, loading):
+    """Transformers fills what is missing at random and only warns; buffers that old versions saved are no weights."""
+    left_over = [key for key in loading["unexpected_keys"] if not str(key).endswith(OLD_BUFFERS)]
+    problems = {"missing": loading["missing_keys"], "unexpected": left_over, "mismatched": loading["mismatched_keys"]}
+    for problem, keys in problems.items():
+        if keys:
+            raise InputError(folder, f"{problem} keys: {sorted(map(str, keys))[:3]}", "The weights are not those of its config.json")
+
+
+def _is_too_large(folder, suffix, device, dtype):
+    if device.type != "cuda" or torch.cuda.device_count() < 2:
+        return False
+    stored = sum(path.stat().st_size for path in folder.glob(f"*{suffix}"))
+    # released weights are stored in two bytes an entry
+    needed = stored * DTYPES[dtype].itemsize / 2
+    return needed > WEIGHTS_SHARE * torch.cuda.get_device_properties(device).total_memory
+
+
+def _refuse_other_formats(folder, suffix):
+    """Raise InputError when an index of weight files names anything but files of the suffix beside it."""
     for index in folder.glob("*.index.json"):
         try:
             names = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
         except (ValueError, KeyError, AttributeError, TypeError) as error:
             raise InputError(index, f"not an index of weight files ({error})", "Fetch the checkpoint again") from None
-        odd = sorted(str(name) for name in names if not str(name).endswith(".safetensors") or "/" in str(name))
+        odd = sorted(str(name) for name in names if not str(name).endswith(suffix) or "/" in str(name))
         if odd:
-            raise InputError(index, f"names {odd[0]}", "Only safetensors files beside the index are opened")
+            raise InputError(index, f"names {odd[0]}", f"Only {suffix} files beside the index are opened")

@@ -14,7 +14,14 @@ from scalebound.provenance import read_json
 from scalebound.stream_settings import is_remote
 
 DRAWS = ("score", "calibration")
-FIGURES = ("bounds_by_size", "terms", "loss_variation", "rates")
+# the table of the family that each figure is drawn from
+FIGURES = {
+    "bounds_by_size": "bounds.csv",
+    "terms": "bounds.csv",
+    "loss_variation": "bounds.csv",
+    "rates": "bounds.csv",
+    "comparison": "comparison.csv",
+}
 FIGURE_FORMATS = ("png", "pdf")
 
 
@@ -45,11 +52,21 @@ class Plan:
     def targets(self):
         wanted = []
         for family in self.config.families:
-            wanted += [f"results/{family}/config.json", f"results/{family}/bounds.csv", *self.figures_of(family)]
+            wanted += [f"results/{family}/config.json", *(f"results/{family}/{name}" for name in self.tables_of(family))]
+            wanted += [f"results/{family}/figures/{name}.{form}" for name in self.figures_of(family) for form in FIGURE_FORMATS]
         return wanted
 
+    def tables_of(self, family):
+        """The tables that a family has."""
+        return ["bounds.csv", *(["comparison.csv"] if family in self.config.published else [])]
+
     def figures_of(self, family):
-        return [f"results/{family}/figures/{name}.{form}" for name in FIGURES for form in FIGURE_FORMATS]
+        """The figures that a family's tables can be drawn as."""
+        return [name for name, table in FIGURES.items() if table in self.tables_of(family)]
+
+    def published_of(self, family):
+        """The table of published values that a family is compared with."""
+        return self.config.published[family]
 
     def bounds_of(self, family):
         slugs = [slug for f, slug in self.checkpoints if f == family]
@@ -71,6 +88,10 @@ class Plan:
         """A file of the rows that a training run sees: tokens.bin or stream.json."""
         settings = self._run(run)
         return f"results/streams/{settings.stream}/rows{settings.steps * settings.batch_rows}/{name}"
+
+    def hub_files(self):
+        """What `resolve_hub` finds out about every released checkpoint."""
+        return [f"results/{family}/{slug}/resolve/hub.json" for (family, slug), row in self.checkpoints.items() if row.source == "hub"]
 
     def draw_inputs(self, family, slug):
         """{name: file} that a checkpoint's windows are drawn from."""

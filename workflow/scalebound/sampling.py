@@ -22,17 +22,17 @@ def rows_seen(tokens_seen, row_tokens):
     return rows
 
 
-def rows_to_draw_from(stream, tokens_seen):
+def rows_to_draw_from(stream, tokens_seen, ordered=True):
     """Rows of a stream that a checkpoint saw: all of them where they stand for what it saw in an order nobody knows.
 
     Raises:
         InputError: no whole number of rows, or more than the stream has.
     """
-    if not stream.ordered:
-        return len(stream)
+    if not ordered:
+        return stream.rows
     seen = rows_seen(tokens_seen, stream.row_tokens)
-    if seen > len(stream):
-        raise InputError("tokens_seen", f"{tokens_seen} are {seen} rows, the stream has {len(stream)}", "Correct the table of checkpoints")
+    if seen > stream.rows:
+        raise InputError("tokens_seen", f"{tokens_seen} are {seen} rows, the stream has {stream.rows}", "Correct the table of checkpoints")
     return seen
 
 

@@ -46,6 +46,11 @@ class WheelStream(Model):
         """Unknown here: the batch belongs to the training run."""
         return None
 
+    @property
+    def ordered(self):
+        """Whether a checkpoint saw the first rows, in number those of its tokens; else all rows stand for what it saw."""
+        return True
+
 
 class MegatronStream(Model):
     """Rows of tokens in training order, in Megatron's format: shards of one memory map with an index beside them.
@@ -74,6 +79,10 @@ class MegatronStream(Model):
     def predictions_per_step(self):
         return self.rows_per_step * (self.row_tokens - 1)
 
+    @property
+    def ordered(self):
+        return True
+
 
 class HubDatasetStream(Model):
     """A text dataset of the hub, for families whose order is not published: an approximation of what they saw."""
@@ -95,6 +104,10 @@ class HubDatasetStream(Model):
         """Unknown: families of one dataset have batches of their own."""
         return None
 
+    @property
+    def ordered(self):
+        return False
+
 
 class ParquetStream(Model):
     """Windows that the user brings: a parquet file with a column `tokens` of equally long lists."""
@@ -109,6 +122,10 @@ class ParquetStream(Model):
     @property
     def predictions_per_step(self):
         return None
+
+    @property
+    def ordered(self):
+        return False
 
 
 Stream = Annotated[WheelStream | MegatronStream | HubDatasetStream | ParquetStream, Field(discriminator="kind")]

@@ -11,7 +11,7 @@ from scalebound.errors import InputError
 from scalebound.provenance import file_sha256, record_digest
 
 # what may lie under results/ without being a job's artifact
-BY_PRODUCTS = ("results/manifest.tsv", "results/audit.html", "results/audit.log", "results/report.html", "results/.gitkeep")
+BY_PRODUCTS = ("results/manifest.tsv", "results/audit.html", "results/audit.log", "results/paper-plan.log", "results/report.html", "results/.gitkeep")
 BY_PRODUCT_FOLDERS = ("results/crate/",)
 
 

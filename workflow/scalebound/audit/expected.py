@@ -213,9 +213,18 @@ def _family_jobs(plan, family):
             files={named: [table]},
         ),
     ]
-    for name in FIGURES:
+    if family in plan.config.published:
+        jobs.append(_comparison_job(plan, family, table))
+    for name in plan.figures_of(family):
         drawn = [f"{folder}/figures/{name}.{form}" for form in FIGURE_FORMATS]
         settings = {"figure": name, "quantizer": plan.config.paper_quantizer}
         base = f"{folder}/figures/{name}"
-        jobs.append(Job("figures", f"{base}.run.json", f"{base}.log", {path: path for path in drawn}, {"table": table}, settings))
+        jobs.append(Job("figures", f"{base}.run.json", f"{base}.log", {path: path for path in drawn}, {"table": f"{folder}/{FIGURES[name]}"}, settings))
     return jobs
+
+
+def _comparison_job(plan, family, table):
+    base = f"results/{family}/comparison"
+    out, named = f"{base}.csv", f"{base}.identity.json"
+    inputs, settings = {"table": table, "published": plan.published_of(family)}, {"quantizer": plan.config.paper_quantizer}
+    return Job("compare", f"{base}.run.json", f"{base}.log", {out: named, named: named}, inputs, settings, {named: [out]})

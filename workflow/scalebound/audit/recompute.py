@@ -20,6 +20,7 @@ from scalebound.audit.findings import Finding
 from scalebound.audit.identities import read_identity
 from scalebound.commands import decode, figures
 from scalebound.commands.bound import evaluate_files
+from scalebound.commands.compare import comparison_text, read_published
 from scalebound.commands.table import table_text
 from scalebound.corpus.rows import Rows
 from scalebound.figures import style
@@ -106,13 +107,24 @@ def check_bounds(jobs, folder, workers):
 
 
 def check_table(job, folder):
+    return _check_text(job, folder, table_text([read_json(folder.path(path), "bound") for path in job.inputs.values()]))
+
+
+def check_comparison(job, folder):
+    """From the table of bounds and the published values, where their file is at hand."""
+    if not folder.exists(job.inputs["published"]):
+        return []
+    published = read_published(folder.path(job.inputs["published"]))
+    return _check_text(job, folder, comparison_text(pd.read_csv(folder.path(job.inputs["table"])), published, job.settings["quantizer"]))
+
+
+def _check_text(job, folder, wanted):
     (table,) = (name for name in job.outputs if name.endswith(".csv"))
-    wanted = table_text([read_json(folder.path(path), "bound") for path in job.inputs.values()])
     found = folder.path(table).read_text(encoding="utf-8")
     for number, (left, right) in enumerate(zip(wanted.splitlines(), found.splitlines()), start=1):
         if left != right:
             cells = [(a, b) for a, b in zip(left.split(","), right.split(",")) if a != b] or [(left, right)]
-            return [Finding(table, f"line {number}: {cells[0][0]} (from bounds.json)", cells[0][1])]
+            return [Finding(table, f"line {number}: {cells[0][0]} (from its inputs)", cells[0][1])]
     return [] if wanted == found else [Finding(table, f"{len(wanted.splitlines())} lines", f"{len(found.splitlines())} lines")]
 
 

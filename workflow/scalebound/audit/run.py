@@ -19,6 +19,7 @@ _CHECKS = {
     "encode": recompute.check_code,
     "decode": recompute.check_decoded,
     "table": recompute.check_table,
+    "compare": recompute.check_comparison,
 }
 
 

@@ -5,9 +5,9 @@ from pathlib import Path
 import pyarrow as pa
 
 from scalebound.commands.arguments import add_settings, read_settings
-from scalebound.stream_settings import WheelStream
 from scalebound.corpus import documents
 from scalebound.provenance import identity
+from scalebound.stream_settings import WheelStream
 from scalebound.tables import write_parquet
 
 

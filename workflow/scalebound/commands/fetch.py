@@ -3,7 +3,7 @@
 from scalebound import atomic
 from scalebound.commands.arguments import read_json_option
 from scalebound.config import Hub
-from scalebound.provenance import identity, read_json
+from scalebound.provenance import describe_files, identity, read_json
 
 
 def add_arguments(parser):
@@ -13,12 +13,15 @@ def add_arguments(parser):
 
 
 def run(arguments):
+    from scalebound.hub.retrying import Patience
     from scalebound.hub.snapshot import fetch
 
     hub, located = read_json_option(arguments.hub, Hub, "--hub"), read_json(arguments.located, "resolve-hub")
-    files = fetch(located["hub"], attempts=hub.attempts)
+    done = fetch(located["hub"], Patience(attempts=hub.attempts))
+    # the hub knows small files by a git digest only; here every file has its sha256
+    files = describe_files(done["folder"], [file["path"] for file in done["files"]])
     made_of = identity("fetch", {"hub": arguments.located}, {}, packages=["huggingface_hub"])
     place = {"repo": located["hub"]["repo"], "commit": located["hub"]["commit"]}
     atomic.write_json(arguments.out, {"identity": made_of, "hub": place, "files": files, "checkpoint": located["checkpoint"]})
-    print(f"{len(files)} files of {place['repo']} at {place['commit']}, verified: {sum(file['bytes'] for file in files) / 1e9:.2f} GB")
+    print(f"{len(files)} files of {place['repo']} at {place['commit']}, verified: {done['bytes'] / 1e9:.2f} GB")
     return [arguments.out]

@@ -4,9 +4,9 @@ from pathlib import Path
 
 from scalebound import atomic
 from scalebound.commands.arguments import add_settings, read_settings
-from scalebound.stream_settings import WheelStream
 from scalebound.corpus import wheels
 from scalebound.provenance import describe_files, identity
+from scalebound.stream_settings import WheelStream
 
 
 def add_arguments(parser):

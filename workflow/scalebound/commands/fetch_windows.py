@@ -1,5 +1,7 @@
 """Draw windows from a stream of the hub: the wanted rows are read by byte ranges, nothing else (network)."""
 
+from pathlib import Path
+
 from scalebound.commands.arguments import add_settings, read_json_option, read_settings
 from scalebound.commands.sample import write_draw
 from scalebound.config import Draw, Hub
@@ -15,9 +17,12 @@ def add_arguments(parser):
 
 
 def run(arguments):
-    from scalebound.streams.opening import open_remote
+    from scalebound.streams.opening import listed_settings, open_remote
 
     settings, hub = read_settings(arguments, Draw), read_json_option(arguments.hub, Hub, "--hub")
-    with open_remote(read_json(arguments.stream, "resolve-stream"), arguments.stream, hub, settings.seed, arguments.out) as stream:
-        write_draw("fetch-windows", stream, {"stream": arguments.stream}, settings, arguments.tokens_seen, arguments.out)
+    listing = read_json(arguments.stream, "resolve-stream")
+    stream = open_remote(listing, arguments.stream, hub, settings.seed)
+    ordered, out = listed_settings(listing, arguments.stream).ordered, Path(arguments.out)
+    # rows that have arrived wait beside the output, so that a killed job goes on where it stopped
+    write_draw("fetch-windows", stream, {"stream": arguments.stream}, settings, arguments, ordered, resume=out.with_name(f".{out.name}.rows"))
     return [arguments.out]

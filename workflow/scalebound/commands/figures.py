@@ -3,15 +3,16 @@
 import pandas as pd
 
 from scalebound.errors import InputError
-from scalebound.figures import bounds_by_size, loss_variation, rates, style, terms
+from scalebound.figures import bounds_by_size, comparison, loss_variation, rates, style, terms
 from scalebound.provenance import identity
 
-FIGURES = {"bounds_by_size": bounds_by_size, "terms": terms, "loss_variation": loss_variation, "rates": rates}
-ALL_QUANTIZERS = ("rates",)
+FIGURES = {"bounds_by_size": bounds_by_size, "terms": terms, "loss_variation": loss_variation, "rates": rates, "comparison": comparison}
+# drawn from the rows of one quantizer
+ONE_QUANTIZER = ("bounds_by_size", "terms", "loss_variation")
 
 
 def add_arguments(parser):
-    parser.add_argument("--table", required=True, help="bounds.csv")
+    parser.add_argument("--table", required=True, help="the table of the family that the figure is drawn from")
     parser.add_argument("--figure", required=True, choices=list(FIGURES))
     parser.add_argument("--quantizer", required=True, help="the quantizer whose rows are drawn")
     parser.add_argument("--png", required=True)
@@ -28,7 +29,7 @@ def run(arguments):
 
 def draw(table, figure, quantizer, where):
     """The matplotlib figure named `figure` from a table of bounds; `where` names the table in errors."""
-    if figure not in ALL_QUANTIZERS:
+    if figure in ONE_QUANTIZER:
         table = table[table["quantizer"] == quantizer]
     if table.empty:
         raise InputError(where, f"no row of quantizer {quantizer!r}", "Set paper_quantizer to one of the quantizers")

@@ -22,20 +22,22 @@ def run(arguments):
     settings, listing = read_settings(arguments, Draw), read_json(arguments.stream)
     if listing["identity"]["stage"] == "tokenize":
         tokens = Path(arguments.stream).with_name("tokens.bin")
-        stream, inputs = Rows(tokens, listing["rows"], listing["row_tokens"], listing["vocab_size"]), {"tokens": tokens, "stream": arguments.stream}
+        stream = Rows(tokens, listing["rows"], listing["row_tokens"], listing["vocab_size"])
+        write_draw("sample", stream, {"tokens": tokens, "stream": arguments.stream}, settings, arguments)
     else:
-        from scalebound.streams.opening import open_local
+        from scalebound.streams.opening import listed_settings, open_local
 
-        stream, inputs = open_local(read_json(arguments.stream, "resolve-stream"), arguments.stream), {"stream": arguments.stream}
-    write_draw("sample", stream, inputs, settings, arguments.tokens_seen, arguments.out)
+        listing = read_json(arguments.stream, "resolve-stream")
+        ordered = listed_settings(listing, arguments.stream).ordered
+        write_draw("sample", open_local(listing, arguments.stream), {"stream": arguments.stream}, settings, arguments, ordered)
     return [arguments.out]
 
 
-def write_draw(stage, stream, inputs, settings, tokens_seen, out):
+def write_draw(stage, stream, inputs, settings, arguments, ordered=True, **reading):
     """Draw rows of what was seen, read them, and store both with what determines them."""
-    seen = sampling.rows_to_draw_from(stream, tokens_seen)
+    seen = sampling.rows_to_draw_from(stream, arguments.tokens_seen, ordered)
     ids = sampling.draw_rows(seen, settings.windows, settings.seed)
-    used = {**settings.model_dump(), "tokens_seen": tokens_seen, "rows_seen": seen}
+    used = {**settings.model_dump(), "tokens_seen": arguments.tokens_seen, "rows_seen": seen}
     made_of = identity(stage, inputs, used, packages=PACKAGES, vocab_size=stream.vocab_size, sampling="unbiased" if stream.unbiased else "approximate")
-    windows.write(out, ids, stream.read(ids), made_of)
+    windows.write(arguments.out, ids, stream.read(ids, **reading), made_of)
     print(f"{settings.windows} windows of {stream.row_tokens} tokens from rows [0, {seen}), seed {settings.seed}, {made_of['sampling']}")

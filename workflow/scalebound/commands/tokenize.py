@@ -6,10 +6,10 @@ from tokenizers import Tokenizer
 
 from scalebound import atomic
 from scalebound.commands.arguments import add_settings, read_settings
-from scalebound.stream_settings import WheelStream
 from scalebound.corpus import documents, rows, tokenizer
 from scalebound.errors import InputError
 from scalebound.provenance import describe_files, identity
+from scalebound.stream_settings import WheelStream
 from scalebound.tables import read_parquet
 
 

@@ -5,10 +5,10 @@ from pathlib import Path
 
 from scalebound import atomic
 from scalebound.commands.arguments import add_settings, read_settings
-from scalebound.stream_settings import WheelStream
 from scalebound.corpus import documents, tokenizer
 from scalebound.errors import InputError
 from scalebound.provenance import describe_files, identity
+from scalebound.stream_settings import WheelStream
 from scalebound.tables import read_parquet
 
 

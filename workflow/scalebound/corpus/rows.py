@@ -46,9 +46,9 @@ class Rows:
         size, expected = Path(path).stat().st_size, 2 * rows * row_tokens
         if size != expected:
             raise InputError(path, f"{size} bytes, {rows} rows of {row_tokens} tokens take {expected}", "Delete it and run snakemake again")
-        self.path, self.row_tokens, self.vocab_size = Path(path), row_tokens, vocab_size
+        self.path, self.rows, self.row_tokens, self.vocab_size = Path(path), rows, row_tokens, vocab_size
         # the rows are in training order, and a run sees each once
-        self.ordered, self.unbiased = True, True
+        self.unbiased = True
         self._tokens = np.memmap(path, dtype="<u2", mode="r", shape=(rows, row_tokens))
 
     def __len__(self):

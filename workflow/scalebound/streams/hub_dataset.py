@@ -157,3 +157,23 @@ def _texts(resolved, index, group, patience):
     except (pa.ArrowException, OSError) as error:
         remedy = "Run again; if it stays so, name another revision"
         raise InputError(f"{resolved['repo']}: {identity['path']}", f"row group {group} is damaged ({str(error).splitlines()[0]})", remedy) from None
+
+
+def resolve_tokenizer(repo, revision, patience=PATIENCE):
+    """{"repo", "commit", "files"} of the tokenizer of a model repository (network)."""
+    from scalebound.hub.revisions import commit_of, list_files
+    from scalebound.hub.weight_files import CONFIG, TOKENIZER_FILES
+
+    commit = commit_of(repo, revision, patience)
+    listed = list_files(repo, commit, patience)
+    files = [listed[name] for name in (CONFIG, *TOKENIZER_FILES) if name in listed]
+    if not any(file["path"] in TOKENIZER_FILES for file in files):
+        raise InputError(f"{repo} at {revision}", "no tokenizer in it", f"Name a repository that holds one of {', '.join(TOKENIZER_FILES)}")
+    return {"repo": repo, "commit": commit, "files": files}
+
+
+def fetch_tokenizer(resolved, patience=PATIENCE):
+    """Folder of `resolve_tokenizer`'s files in the hub's cache, verified (network)."""
+    from scalebound.hub.snapshot import fetch
+
+    return fetch({**resolved, "weights": [], "format": None}, patience)["folder"]

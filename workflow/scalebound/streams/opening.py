@@ -1,0 +1,89 @@
+"""From the configuration of a stream to its description (resolved.json), and from that to its rows."""
+
+from scalebound.config import parse
+from scalebound.errors import InputError
+from scalebound.hub.retrying import Patience
+from scalebound.provenance import file_sha256
+from scalebound.stream_settings import Stream, is_remote
+from scalebound.streams import hub_dataset, megatron, parquet
+
+
+def describe(settings, hub):
+    """What a stream is now: commit, files, rows, as a JSON-able dict (network for streams of the hub).
+
+    Raises:
+        InputError: it is not there, damaged, or has other rows than the configuration says.
+    """
+    found = _DESCRIBE[settings.kind](settings, Patience(attempts=hub.attempts))
+    if found.get("row_tokens", settings.row_tokens) != settings.row_tokens:
+        where = settings.repo or settings.folder
+        raise InputError(where, f"rows of {found['row_tokens']} tokens, the configuration says {settings.row_tokens}", "Correct row_tokens of the stream")
+    return found
+
+
+def listed_settings(listing, path):
+    """The stream's section of the configuration, as resolved.json holds it."""
+    return parse(Stream, listing.get("stream"), path)
+
+
+def open_local(listing, path):
+    """The stream behind a resolved.json that needs no network. Raises InputError when it does, or has changed."""
+    settings = listed_settings(listing, path)
+    if is_remote(settings):
+        raise InputError(path, f"a stream of kind {settings.kind} on the hub", "Draw from it with fetch-windows")
+    if settings.kind == "megatron":
+        return _Megatron(listing["found"], settings)
+    _check_parquet(settings)
+    return _check_rows(parquet.open_stream(settings.path, settings.vocab_size, settings.unbiased), settings)
+
+
+def open_remote(listing, path, hub, seed):
+    """The stream behind a resolved.json, read over the network; `seed` draws the row groups of a text dataset."""
+    settings, patience = listed_settings(listing, path), Patience(attempts=hub.attempts)
+    if settings.kind == "megatron":
+        return _Megatron(listing["found"], settings, patience)
+    tokenizer = hub_dataset.fetch_tokenizer(listing["found"]["tokenizer"], patience)
+    wanted = (settings.end_of_document, settings.row_tokens, settings.vocab_size, settings.row_groups, seed)
+    return hub_dataset.open_stream(listing["found"], tokenizer, *wanted, patience=patience)
+
+
+class _Megatron(megatron.MegatronStream):
+    """Rows in training order, of a checkpoint that read them in this order or, as the configuration says, in another."""
+
+    def __init__(self, found, settings, *patience):
+        super().__init__(found, settings.vocab_size, *patience)
+        self.unbiased = settings.unbiased
+
+
+def _describe_wheels(settings, patience):
+    raise InputError("stream", "kind wheels", "The workflow makes such a stream itself: tokenize it")
+
+
+def _describe_megatron(settings, patience):
+    return megatron.resolve_folder(settings.folder) if settings.repo is None else megatron.resolve_dataset(settings.repo, settings.revision, patience)
+
+
+def _describe_hub_dataset(settings, patience):
+    found = hub_dataset.resolve_dataset(settings.repo, settings.revision, settings.text_column, settings.files, patience)
+    return {**found, "tokenizer": hub_dataset.resolve_tokenizer(settings.tokenizer_repo, settings.tokenizer_revision, patience)}
+
+
+def _describe_parquet(settings, patience):
+    _check_parquet(settings)
+    stream = parquet.open_stream(settings.path, settings.vocab_size, settings.unbiased)
+    return {"rows": stream.rows, "row_tokens": stream.row_tokens, "sha256": settings.sha256}
+
+
+def _check_parquet(settings):
+    found = file_sha256(settings.path)
+    if found != settings.sha256:
+        raise InputError(settings.path, f"sha256 {found}, the configuration says {settings.sha256}", "Restore the file, or correct sha256 of the stream")
+
+
+def _check_rows(stream, settings):
+    if stream.row_tokens != settings.row_tokens:
+        raise InputError(settings.path, f"rows of {stream.row_tokens} tokens, the configuration says {settings.row_tokens}", "Correct row_tokens of the stream")
+    return stream
+
+
+_DESCRIBE = {"wheels": _describe_wheels, "megatron": _describe_megatron, "hub_dataset": _describe_hub_dataset, "parquet": _describe_parquet}
