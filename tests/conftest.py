@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "tests"))
 PARTS = ("Snakefile", "workflow", "config", "profiles", "envs")
 
 
@@ -48,9 +49,10 @@ class Workspace:
         with open(self.path(path), "a") as file:
             file.write(text)
 
-    def snakemake(self, *arguments, config="config/smoke.yaml"):
-        command = [sys.executable, "-m", "snakemake", "--cores", "2", *arguments, "--configfile", config]
-        return subprocess.run(command, cwd=self.folder, capture_output=True, text=True)
+    def snakemake(self, *arguments, config="config/smoke.yaml", env=None):
+        # a list of targets behind `--` must stay last
+        command = [sys.executable, "-m", "snakemake", "--cores", "2", "--configfile", config, *arguments]
+        return subprocess.run(command, cwd=self.folder, capture_output=True, text=True, env=env)
 
     def scalebound(self, *arguments):
         """The package of this workspace, not the installed one."""

@@ -207,9 +207,12 @@ class _Description:
         return action
 
     def externals(self, job):
-        """What came from outside of the crate: the distributions whose wheels a job downloaded."""
+        """What came from outside of the crate: distributions whose wheels a job downloaded, released weights, files of the user."""
         if job.stage != "fetch-corpus":
-            return []
+            return [
+                self.entity(f"#external/{quote(name)}", "CreativeWork", name=name, sha256=sha256, identifier=sha256)
+                for name, sha256 in sorted(job.external.items())
+            ]
         return [
             self.entity(_purl(wheel["name"], wheel["version"]), "CreativeWork", name=f"{wheel['name']} {wheel['version']}", version=wheel["version"])
             for wheel in job.identity["settings"]["wheels"]

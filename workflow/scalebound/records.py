@@ -15,18 +15,25 @@ from scalebound.provenance import file_sha256, read_json, record_digest
 
 KEYS = ("stage", "arguments", "outputs", "started", "wall_s", "host", "platform", "git", "record_sha256")
 SHARED = ("streams", "training")  # folders of the results that belong to no family
+# stages that read what a user or a hub gives
+FROM_OUTSIDE = ("resolve", "score", "quantize", "compare")
 REMAKE = "Delete it and let snakemake make it again"
 
 
 @dataclass(frozen=True)
 class Job:
-    """One finished job: its record, the identity of what it made, and {path: sha256} of what it read and wrote."""
+    """One finished job: its record, the identity of what it made, and {path: sha256} of what it read and wrote.
+
+    `external` is {place: sha256} of what it read outside of the results: weights in the hub's cache
+    (hub/<repository>/<commit>/<file>) or in a folder of the user, tables of published values.
+    """
 
     path: str
     record: dict
     identity: dict
     inputs: dict
     outputs: dict
+    external: dict
 
     @property
     def stage(self):
@@ -142,9 +149,14 @@ def _job(results, record):
     for path, sha256 in record.outputs.items():
         _check_digest(results / path, sha256, place)
     identity = _identity(results, record.outputs, place)
-    inputs = {entry["path"]: entry["sha256"] for entry in identity["inputs"].values()} | _model_files(results, identity, record.base, place)
-    inputs = {_inside(name, record.base, place): sha256 for name, sha256 in inputs.items()}
-    return Job(record.path, record.value, identity, inputs, record.outputs)
+    read = {entry["path"]: entry["sha256"] for entry in identity["inputs"].values()} | _model_files(results, identity, record.base, place)
+    inside = {name: sha256 for name, sha256 in read.items() if PurePosixPath(name).is_relative_to(record.base)}
+    external = {name: sha256 for name, sha256 in read.items() if name not in inside}
+    if external and record.value["stage"] not in FROM_OUTSIDE:
+        name = min(external)
+        raise InputError(place, f"names {name}, which lies outside of {record.base}", "Keep what a run reads and writes in its results folder")
+    inputs = {_inside(name, record.base, place): sha256 for name, sha256 in inside.items()}
+    return Job(record.path, record.value, identity, inputs, record.outputs, external)
 
 
 def _read_record(place):
@@ -198,7 +210,9 @@ def _model_files(results, identity, base, place):
     path = results / _inside(model["path"], base, place)
     _check_digest(path, model["sha256"], place)
     description = read_json(path)
-    return {f"{description['folder']}/{file['name']}": file["sha256"] for file in files}
+    hub = description.get("hub")
+    folder = description["folder"] if hub is None else f"hub/{hub['repo']}/{hub['commit']}"
+    return {f"{folder}/{file['name']}": file["sha256"] for file in files}
 
 
 def _check_digest(path, sha256, place):

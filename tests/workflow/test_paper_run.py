@@ -1,0 +1,168 @@
+"""`config/pythia.yaml` on a hub of the test's own: tiny models in Pythia's layout, everything else as it is."""
+
+import json
+import os
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+from hub_server import HubServer
+from released_models import ROW_TOKENS, ROWS_PER_STEP, checkpoint_files, stream_files
+
+CONFIG = "config/pythia.yaml"
+HEADER = "slug\tfamily\tsource\trepo\trevision\tstep\ttokens_seen\tstream\tnote\n"
+PREDICTIONS = ROWS_PER_STEP * (ROW_TOKENS - 1)
+STANDARD, DEDUPED = "EleutherAI/pythia-70m", "EleutherAI/pythia-160m-deduped"
+
+
+def row(slug, repo, step, stream, family="pythia"):
+    return f"{slug}\t{family}\thub\t{repo}\tstep{step}\t{step}\t{step * PREDICTIONS}\t{stream}\t\n"
+
+
+@pytest.fixture(scope="module")
+def released(tmp_path_factory):
+    """A hub with two models, of several steps each, and the two streams; and the tokens of the streams."""
+    folder = tmp_path_factory.mktemp("released")
+    with HubServer() as hub:
+        seeds = {"step0": 1, "step1": 1, "step2": 2, "step4": 3, "main": 3}
+        made = {seed: checkpoint_files(folder / f"sharded{seed}", seed) for seed in (1, 2, 3)}
+        # a wrong upload beside the right ones: the last step's weights under the name of an earlier one
+        hub.add_model(STANDARD, {name: made[seed] for name, seed in seeds.items()} | {"step3": made[3]})
+        made = {seed: checkpoint_files(folder / f"bin{seed}", 10 + seed, "bin") for seed in (1, 2)}
+        hub.add_model(DEDUPED, {"step1": made[1], "main": made[2]})
+        tokens = {}
+        for name, repo, rows, seed in (
+            ("standard", "EleutherAI/pile-standard-pythia-preshuffled", 4 * ROWS_PER_STEP, 5),
+            ("deduped", "EleutherAI/pile-deduped-pythia-preshuffled", 2 * ROWS_PER_STEP, 6),
+        ):
+            files, tokens[name] = stream_files(rows, seed)
+            hub.add_dataset(repo, {"main": files})
+        yield hub, tokens
+
+
+def prepare(workspace, table):
+    """The presets' table, commits and numbers of windows, replaced by those that the test's hub has."""
+    workspace.path("config/pythia.tsv").write_text(HEADER + table)
+    for old, new in (
+        ("revision: bac79b6820adb34e451f9a02cc1dc7cd920febf0\n    row_tokens: 2049\n    rows_per_step: 1024\n    vocab_size: 50277\n  pile-deduped", None),
+        ("revision: 4647773ea142ab1ff5694602fa104bbf49088408", "revision: main"),
+        ("windows: 10000", "windows: 12"),
+        ("windows: 128", "windows: 2"),
+    ):
+        workspace.edit(CONFIG, old, new or old.replace("bac79b6820adb34e451f9a02cc1dc7cd920febf0", "main"))
+
+
+def run(workspace, endpoint, home, *arguments, **more):
+    own = {"HF_ENDPOINT": endpoint, "HF_HOME": str(home), "HF_HUB_DISABLE_XET": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
+    return workspace.snakemake(*arguments, config=CONFIG, env=os.environ | own | more)
+
+
+@pytest.fixture(scope="module")
+def paper_run(released, tmp_path_factory):
+    """The preset, run to its end; the hub goes away as soon as everything has been fetched."""
+    from conftest import Workspace
+
+    hub, tokens = released
+    folder = tmp_path_factory.mktemp("paper")
+    workspace = Workspace.create(folder / "workspace")
+    prepare(workspace, row("pythia-70m", STANDARD, 2, "pile-standard") + row("pythia-160m", DEDUPED, 1, "pile-deduped"))
+    planned = run(workspace, hub.endpoint, folder / "home", "--quiet", "all", "--", "paper_plan")
+    assert planned.returncode == 0, planned.stdout + planned.stderr
+    hub.clear()
+    fetched = run(workspace, hub.endpoint, folder / "home", "--until", "fetch", "sample")
+    assert fetched.returncode == 0, fetched.stdout + fetched.stderr
+    traffic = {name: hub.body_bytes(f"{name}-pythia-preshuffled.*[.]bin") for name in tokens}
+    done = run(workspace, "http://127.0.0.1:9", folder / "home")
+    assert done.returncode == 0, done.stdout + done.stderr
+    workspace.planned, workspace.traffic, workspace.tokens = planned.stdout + planned.stderr, traffic, tokens
+    return workspace
+
+
+def test_everything_after_fetching_ran_without_the_hub(paper_run):
+    table = pd.read_csv(paper_run.path("results/pythia/bounds.csv"))
+    assert sorted(table["checkpoint"]) == ["pythia-160m", "pythia-70m"]
+    assert set(table["sampling"]) == {"unbiased"}
+    assert (table["vocab_size"] == 50304).all()
+    assert np.isfinite(table[["paper_bound", "freedman_bound", "azuma_bound"]]).all(axis=None)
+    # weights drawn at random predict nothing
+    assert table["train_loss"].between(np.log(50304) - 0.5, np.log(50304) + 0.5).all()
+
+
+def test_windows_are_rows_that_the_checkpoint_saw(paper_run):
+    for slug, stream, step in (("pythia-70m", "standard", 2), ("pythia-160m", "deduped", 1)):
+        table = pq.read_table(paper_run.path(f"results/pythia/{slug}/sample/score/windows.parquet"))
+        ids = table["row"].to_numpy()
+        assert ids.max() < step * ROWS_PER_STEP
+        np.testing.assert_array_equal(np.stack(table["tokens"].to_numpy(zero_copy_only=False)), paper_run.tokens[stream][ids])
+
+
+def test_only_the_drawn_rows_were_transferred(paper_run):
+    for slug, stream in (("pythia-70m", "standard"), ("pythia-160m", "deduped")):
+        draws = [pq.read_table(paper_run.path(f"results/pythia/{slug}/sample/{draw}/windows.parquet"))["row"].to_numpy() for draw in ("score", "calibration")]
+        assert paper_run.traffic[stream] == sum(len(np.unique(ids)) for ids in draws) * 2 * ROW_TOKENS
+
+
+def test_results_hold_identities_and_the_cache_the_weights(paper_run):
+    fetched = json.loads(paper_run.path("results/pythia/pythia-160m/fetch/fetched.json").read_text())
+    assert [file["name"] for file in fetched["files"]] == ["config.json", "pytorch_model.bin"]
+    assert len(fetched["hub"]["commit"]) == 40
+    assert not list(paper_run.path("results").rglob("pytorch_model.bin"))
+    log = paper_run.path("results/pythia/pythia-160m/resolve/hub.log").read_text()
+    assert "notice: no safetensors" in log
+
+
+def test_the_comparison_fills_nothing_in(paper_run):
+    table = pd.read_csv(paper_run.path("results/pythia/comparison.csv")).set_index("checkpoint")
+    assert list(table.index) == [f"pythia-{size}" for size in ("70m", "160m", "410m", "1b", "1.4b", "2.8b", "6.9b")]
+    assert table.loc[["pythia-70m", "pythia-160m"], "status"].tolist() == ["compared"] * 2
+    missing = table[table["status"] == "missing"]
+    assert len(missing) == 5
+    assert missing[["train_loss", "paper_bound", "azuma_bound", "paper_bound_difference"]].isna().all(axis=None)
+    found = table.loc["pythia-70m"]
+    assert found["paper_bound_difference"] == pytest.approx(found["paper_bound"] - 5.52)
+    assert paper_run.path("results/pythia/figures/comparison.pdf").exists()
+
+
+def test_the_audit_accepts_it(paper_run):
+    done = paper_run.scalebound("audit", "results")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_plan_says_what_it_will_take(paper_run):
+    for word in ("pythia-70m", "download", "tokens scored", "hours in all", "nothing"):
+        assert word in paper_run.planned
+    assert "Traceback" not in paper_run.planned
+
+
+def test_a_second_run_does_nothing(paper_run):
+    assert paper_run.pending(config=CONFIG) == []
+
+
+@pytest.mark.parametrize(
+    ("step", "fragments"),
+    [
+        (3, ["weight file(s) of step 3", "main", "wrong upload"]),
+        (8, ["no such revision", "step4"]),
+    ],
+)
+def test_a_branch_that_is_wrong_or_missing_ends_the_run(released, workspace, tmp_path, step, fragments):
+    hub, _ = released
+    prepare(workspace, row("pythia-70m", STANDARD, step, "pile-standard"))
+    done = run(workspace, hub.endpoint, tmp_path / "home")
+    text = done.stdout + done.stderr
+    assert done.returncode != 0
+    for fragment in fragments:
+        assert fragment in text
+    assert "Traceback" not in text
+    assert not workspace.path("results/pythia/bounds.csv").exists()
+
+
+def test_known_pairs_may_share_their_weights(released, workspace, tmp_path):
+    """step0 is step1 in every size, and main the last step: neither is a wrong upload."""
+    hub, _ = released
+    prepare(workspace, row("pythia-70m", STANDARD, 1, "pile-standard"))
+    target = "results/pythia/pythia-70m/resolve/hub.json"
+    done = run(workspace, hub.endpoint, tmp_path / "home", target)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert json.loads(workspace.path(target).read_text())["hub"]["commit"]
