@@ -5,6 +5,7 @@ import errno
 import httpx2
 import pytest
 from huggingface_hub.errors import LocalEntryNotFoundError, OfflineModeIsEnabled
+
 from scalebound.errors import InputError
 from scalebound.hub.retrying import BrokenAnswer, Patience, is_transient, retry
 
@@ -35,7 +36,7 @@ def test_attempts_are_bounded_and_the_error_says_what_to_do(waits):
 
 
 def test_a_full_disk_is_not_retried_and_keeps_its_number(waits):
-    with pytest.raises(OSError, match="No space") as caught:
+    with pytest.raises(OSError, match=r"No space") as caught:
         retry(failing(OSError(errno.ENOSPC, "No space left on device")), "repo", waits.patience)
     assert caught.value.errno == errno.ENOSPC
     assert waits == []
@@ -48,7 +49,7 @@ def test_defects_are_not_retried(waits):
 
 
 def test_offline_mode_is_named(waits):
-    with pytest.raises(InputError, match="HF_HUB_OFFLINE is set. Unset it"):
+    with pytest.raises(InputError, match=r"HF_HUB_OFFLINE is set. Unset it"):
         retry(failing(OfflineModeIsEnabled("no")), "repo", waits.patience)
 
 

@@ -4,6 +4,7 @@ import json
 
 import pytest
 from hub_server import git_blob_id
+
 from scalebound.errors import InputError
 from scalebound.hub.revisions import resolve_revision
 
@@ -52,7 +53,7 @@ def test_weights_of_a_neighbouring_step(hub, waits):
 def test_weights_of_a_witness(hub, waits):
     hub.add_model(REPO, steps(1000, 2000, 3000, 4000) | {"step1000": branch(b"weights 3000")})
     assert resolve("step1000", 1000, waits)["step"] == 1000
-    with pytest.raises(InputError, match="also those of step3000"):
+    with pytest.raises(InputError, match=r"also those of step3000"):
         resolve("step1000", 1000, waits, witnesses=["step3000"])
 
 
@@ -64,7 +65,7 @@ def test_one_shared_shard_is_enough(hub, waits):
         return {"config.json": b"{}", "model.safetensors.index.json": index, **shards}
 
     hub.add_model(REPO, {"step1": sharded(b"1", b"2"), "step2": sharded(b"3", b"2"), "main": sharded(b"5", b"6")})
-    with pytest.raises(InputError, match="step1.*also those of step2"):
+    with pytest.raises(InputError, match=r"step1.*also those of step2"):
         resolve("step1", 1, waits)
     known = resolve("step1", 1, waits, known_equal=[("step2", "step1")])
     assert known["weights"] == ["model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"]
@@ -77,7 +78,7 @@ def test_pairs_that_pythia_is_known_for(hub, waits):
         hub.add_model(repo, branches)
     assert resolve("step1", 1, waits, repo="EleutherAI/pythia-70m")["step"] == 1
     assert resolve("step143000", 143000, waits, repo="EleutherAI/pythia-70m")["step"] == 143000
-    with pytest.raises(InputError, match="step0"):
+    with pytest.raises(InputError, match=r"step0"):
         resolve("step1", 1, waits, repo="other/pythia-70m")
 
 
@@ -89,7 +90,7 @@ def test_main_alone_and_main_by_commit(hub, waits):
 
 
 def test_a_step_that_contradicts_the_name(hub, waits):
-    with pytest.raises(InputError, match="the name states step 2000, the table step 3000"):
+    with pytest.raises(InputError, match=r"the name states step 2000, the table step 3000"):
         resolve("step2000", 3000, waits)
     assert hub.count() == 0
 
@@ -98,15 +99,15 @@ def test_missing_revision_names_near_ones(hub, waits):
     hub.add_model(REPO, steps(0, 1000, 2000, 3000, 4000))
     with pytest.raises(InputError, match=r"step1400: no such revision among 6 branches and tags. Near ones: step1000, step2000, step0, step3000"):
         resolve("step1400", 1400, waits)
-    with pytest.raises(InputError, match="Near ones: main"):
+    with pytest.raises(InputError, match=r"Near ones: main"):
         resolve("mian", 4000, waits)
-    with pytest.raises(InputError, match="no such witness revision 'step1700'. Near ones: step2000"):
+    with pytest.raises(InputError, match=r"no such witness revision 'step1700'. Near ones: step2000"):
         resolve("step1000", 1000, waits, witnesses=["step1700"])
     assert waits == []
 
 
 def test_missing_repository(hub, waits):
-    with pytest.raises(InputError, match="org/none: no such repository, or it is private"):
+    with pytest.raises(InputError, match=r"org/none: no such repository, or it is private"):
         resolve("main", 1, waits, repo="org/none")
     assert waits == []
 
@@ -164,5 +165,5 @@ def test_a_hub_that_stays_away_is_one_message(hub, waits):
     with pytest.raises(InputError, match=r"org/tiny: no usable answer after 4 attempts \(HTTP 503 on GET /api/models/org/tiny/refs\)"):
         resolve("main", 1, waits)
     hub.stop()
-    with pytest.raises(InputError, match="ConnectError"):
+    with pytest.raises(InputError, match=r"ConnectError"):
         resolve("main", 1, waits)

@@ -6,7 +6,9 @@ import subprocess
 import sys
 
 import hub_client
+import huggingface_hub
 import pytest
+
 from scalebound.errors import InputError
 from scalebound.hub.cache import remove_partial_downloads
 from scalebound.hub.revisions import resolve_revision
@@ -74,9 +76,9 @@ def test_a_flipped_byte_is_fetched_again(hub, resolved, waits, name):
 
 def test_a_byte_that_is_always_flipped_is_refused_and_not_kept(hub, resolved, waits):
     hub.fault("GET .*resolve.*model.safetensors", "flip", times=None)
-    with pytest.raises(InputError, match="model.safetensors: delivered twice with wrong bytes: sha256"):
+    with pytest.raises(InputError, match=r"model.safetensors: delivered twice with wrong bytes: sha256"):
         fetch(resolved, waits.patience)
-    with pytest.raises(InputError, match="model.safetensors is not in the cache|not complete in the cache"):
+    with pytest.raises(InputError, match=r"model.safetensors is not in the cache|not complete in the cache"):
         offline_folder(REPO, resolved["commit"], NAMES)
     hub.clear()
     assert fetch(resolved, waits.patience)["refetched"] == []
@@ -106,14 +108,14 @@ def test_faults_that_stay_are_one_message(hub, resolved, waits):
 
 def test_a_file_that_went_missing(hub, resolved, waits):
     hub.fault("model.safetensors", "404", times=None)
-    with pytest.raises(InputError, match="HTTP 404 on HEAD .*model.safetensors"):
+    with pytest.raises(InputError, match=r"HTTP 404 on HEAD .*model.safetensors"):
         fetch(resolved, waits.patience)
     assert waits == []
 
 
 def test_a_dead_hub_before_anything_is_there(hub, resolved, waits):
     hub.stop()
-    with pytest.raises(InputError, match="no usable answer after 4 attempts"):
+    with pytest.raises(InputError, match=r"no usable answer after 4 attempts"):
         fetch(resolved, waits.patience)
 
 
@@ -122,7 +124,7 @@ def test_a_dead_hub_does_not_pass_a_part_for_the_whole(hub, resolved, waits):
     with pytest.raises(InputError):
         fetch(resolved, waits.patience)
     hub.stop()
-    with pytest.raises(InputError, match="no usable answer"):
+    with pytest.raises(InputError, match=r"no usable answer"):
         fetch(resolved, waits.patience)
 
 
@@ -214,3 +216,21 @@ def test_a_full_disk_reaches_the_caller_as_such(hub, resolved, small_disk):
     # with room again, the same call does it
     subprocess.run(["mount", "-o", "remount,size=1m", small_disk], check=True)
     assert hub_client.run(FETCH, hub, small_disk, resolved)[0] == 0
+
+
+def test_failures_of_the_xet_transfer(hub, resolved, waits, monkeypatch):
+    """The real hub's large files come through hf_xet, which no local server stands in for: its errors are RuntimeErrors."""
+    said = ["Task error: CAS Client Error: error sending request", "Task error: IO error: No space left on device (os error 28)"]
+    real = huggingface_hub.snapshot_download
+
+    def failing(*arguments, **settings):
+        if said:
+            raise RuntimeError(said.pop(0))
+        return real(*arguments, **settings)
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", failing)
+    with pytest.raises(OSError, match=r"No space left") as caught:
+        fetch(resolved, waits.patience)
+    assert (caught.value.errno, waits) == (errno.ENOSPC, [1])
+    fetch(resolved, waits.patience)
+    assert content(offline_folder(REPO, resolved["commit"], NAMES)) == expected()

@@ -3,6 +3,7 @@
 import hub_client
 import pytest
 from hub_server import HubServer
+
 from scalebound.hub.retrying import Patience
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+
 from scalebound.corpus.tokenizer import train
 from scalebound.errors import InputError
 from scalebound.streams import hub_dataset
@@ -79,7 +80,7 @@ def test_draws_are_uniform_and_only_the_seed_s(resolved):
         for file, group in hub_dataset.draw_groups(resolved, 4, seed):
             counts[8 * file + group] += 1
     assert np.abs(counts - 200).max() < 60
-    with pytest.raises(InputError, match="13 row groups wanted of 12"):
+    with pytest.raises(InputError, match=r"13 row groups wanted of 12"):
         hub_dataset.draw_groups(resolved, 13, 1)
 
 
@@ -102,21 +103,21 @@ def test_data_sets_that_cannot_be_used(hub, waits, resolved, tokenizer, tmp_path
     def resolve(**settings):
         return hub_dataset.resolve_dataset(REPO, "main", patience=waits.patience, **settings)
 
-    with pytest.raises(InputError, match="0 parquet files match"):
+    with pytest.raises(InputError, match=r"0 parquet files match"):
         resolve(files="*.json")
-    with pytest.raises(InputError, match="test.parquet: not a readable parquet file"):
+    with pytest.raises(InputError, match=r"test.parquet: not a readable parquet file"):
         resolve(files="data/test*")
-    with pytest.raises(InputError, match="no text in column 'content'. Its columns are text, picture"):
+    with pytest.raises(InputError, match=r"no text in column 'content'. Its columns are text, picture"):
         resolve(files="data/train*", text_column="content")
-    with pytest.raises(InputError, match="no text in column 'picture'"):
+    with pytest.raises(InputError, match=r"no text in column 'picture'"):
         resolve(files="data/train*", text_column="picture")
-    with pytest.raises(InputError, match="token id .*, vocabulary size 100"):
+    with pytest.raises(InputError, match=r"token id .*, vocabulary size 100"):
         hub_dataset.open_stream(resolved, tokenizer, EOD, 16, 100, 2, 1, patience=waits.patience)
-    with pytest.raises(InputError, match="shorter than one row"):
+    with pytest.raises(InputError, match=r"shorter than one row"):
         hub_dataset.open_stream(resolved, tokenizer, EOD, 10**6, VOCAB, 1, 1, patience=waits.patience)
     (tmp_path / "empty").mkdir()
-    with pytest.raises(InputError, match="no tokenizer"):
+    with pytest.raises(InputError, match=r"no tokenizer"):
         hub_dataset.load_tokenizer(tmp_path / "empty")
     (tmp_path / "bad.json").write_text("{}")
-    with pytest.raises(InputError, match="not a tokenizer"):
+    with pytest.raises(InputError, match=r"not a tokenizer"):
         hub_dataset.load_tokenizer(tmp_path / "bad.json")

@@ -6,6 +6,7 @@ import struct
 import hub_client
 import numpy as np
 import pytest
+
 from scalebound.errors import InputError
 from scalebound.streams import megatron
 from scalebound.streams.protocol import Stream, open_stream
@@ -77,7 +78,7 @@ def test_a_folder_gives_the_same_rows(tmp_path, tokens):
     ids = [499, 0, 136, 136, 137]
     assert (stream.read(ids) == tokens[ids]).all()
     (tmp_path / "document-00001-of-00003.bin").write_bytes(b"")
-    with pytest.raises(InputError, match="00001-of-00003.bin is 0 bytes, the first shard 9001"):
+    with pytest.raises(InputError, match=r"00001-of-00003.bin is 0 bytes, the first shard 9001"):
         megatron.resolve_folder(tmp_path)
 
 
@@ -156,7 +157,7 @@ def test_an_interrupted_read_goes_on(hub, waits, tokens, tmp_path):
     stream = opened(hub, waits, tokens, shard_bytes=33000)
     side, ids = tmp_path / "windows.parquet.rows", np.random.default_rng(4).permutation(500)[:100]
     hub.fault("GET .*bin", "404", first=40, times=None)
-    with pytest.raises(InputError, match="HTTP 404"):
+    with pytest.raises(InputError, match=r"HTTP 404"):
         stream.read(ids, resume=side)
     assert side.is_file()
     hub.clear()
@@ -209,14 +210,14 @@ def test_kill_while_reading_then_again(hub, waits, home, tokens, tmp_path):
 
 def test_ids_and_tokens_out_of_range(hub, waits, tokens):
     stream = opened(hub, waits, tokens, vocab=int(tokens.max()))
-    with pytest.raises(InputError, match="row 500 of 500 rows"):
+    with pytest.raises(InputError, match=r"row 500 of 500 rows"):
         stream.read([0, 500])
-    with pytest.raises(InputError, match="row -1 of 500 rows"):
+    with pytest.raises(InputError, match=r"row -1 of 500 rows"):
         stream.read([-1])
-    with pytest.raises(InputError, match="row ids of shape"):
+    with pytest.raises(InputError, match=r"row ids of shape"):
         stream.read([0.5])
     assert hub.count() == 0
-    with pytest.raises(InputError, match=f"token id {tokens.max()}, vocabulary size {tokens.max()}"):
+    with pytest.raises(InputError, match=rf"token id {tokens.max()}, vocabulary size {tokens.max()}"):
         stream.read(np.arange(500))
 
 
@@ -276,7 +277,7 @@ def test_a_shard_that_changed_behind_the_commit(hub, waits, tokens):
     hub.add_dataset(REPO, {"main": files_of(tokens, 33000)})
     resolved = megatron.resolve_dataset(REPO, "main", waits.patience)
     resolved["shards"][0]["sha256"] = "0" * 64
-    with pytest.raises(InputError, match="the listing says 0000"):
+    with pytest.raises(InputError, match=r"the listing says 0000"):
         megatron.open_stream(resolved, VOCAB, waits.patience).read([1])
 
 
@@ -291,7 +292,7 @@ def test_int32_tokens(hub, waits):
 
 def test_missing_revision_and_offline(hub, waits, tokens, home):
     hub.add_dataset(REPO, {"main": files_of(tokens, 9001)})
-    with pytest.raises(InputError, match="no such revision among 1 branches and tags. Near ones: main"):
+    with pytest.raises(InputError, match=r"no such revision among 1 branches and tags. Near ones: main"):
         megatron.resolve_dataset(REPO, "mein", waits.patience)
     status, _, error = hub_client.run(KILLED, hub, home, megatron.resolve_dataset(REPO, "main"), [1], None, HF_HUB_OFFLINE="1")
     assert status == 1

@@ -4,6 +4,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+
 from scalebound.errors import InputError
 from scalebound.streams.protocol import Stream, open_stream
 
@@ -22,7 +23,7 @@ def test_lists_of_every_kind(tmp_path, kind):
     assert (stream.rows, stream.row_tokens, stream.vocab_size, stream.unbiased) == (2, 3, 7, True)
     assert stream.read([1, 0, 1]).tolist() == [ROWS[1], ROWS[0], ROWS[1]]
     assert stream.read([0]).dtype == np.uint16
-    with pytest.raises(InputError, match="row 2 of 2 rows"):
+    with pytest.raises(InputError, match=r"row 2 of 2 rows"):
         stream.read([2])
 
 
@@ -52,13 +53,13 @@ def test_unusable_columns(tmp_path, column, message):
 
 def test_unusable_files(tmp_path):
     (tmp_path / "text").write_text("hello")
-    with pytest.raises(InputError, match="no readable column"):
+    with pytest.raises(InputError, match=r"no readable column"):
         open_stream("parquet", path=tmp_path / "text", vocab_size=7, unbiased=True)
-    with pytest.raises(InputError, match="no readable column"):
+    with pytest.raises(InputError, match=r"no readable column"):
         open_stream("parquet", path=written(tmp_path / "b.parquet", ROWS, name="ids"), vocab_size=7, unbiased=True)
-    with pytest.raises(InputError, match="no such file"):
+    with pytest.raises(InputError, match=r"no such file"):
         open_stream("parquet", path=tmp_path / "none", vocab_size=7, unbiased=True)
-    with pytest.raises(InputError, match="State true or false"):
+    with pytest.raises(InputError, match=r"State true or false"):
         open_stream("parquet", path=tmp_path / "none", vocab_size=7, unbiased="yes")
-    with pytest.raises(InputError, match="'tape'. Known kinds: hub_dataset, megatron, parquet"):
+    with pytest.raises(InputError, match=r"'tape'. Known kinds: hub_dataset, megatron, parquet"):
         open_stream("tape")
