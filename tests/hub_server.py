@@ -154,7 +154,7 @@ class HubServer:
     def _add(self, kind, repo, branches):
         commits = {}
         for branch, content in branches.items():
-            files = {file.path: file for file in map(lambda item: File(*item), sorted(_content(content).items()))}
+            files = {file.path: file for file in (File(*item) for item in sorted(_content(content).items()))}
             identity = json.dumps([kind, repo, branch, [(file.path, file.sha256) for file in files.values()]])
             commits[branch] = hashlib.sha1(identity.encode()).hexdigest()
             stored = self.repos.setdefault((kind, repo), {"branches": {}, "commits": {}})

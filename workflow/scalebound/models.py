@@ -1,6 +1,7 @@
 """Loading a model with transformers: from a local folder of safetensors, without network and without remote code."""
 
 import json
+import struct
 from pathlib import Path
 from pickle import UnpicklingError
 
@@ -49,9 +50,9 @@ def load_folder(folder, device, dtype, allow_bin=False):
         )
     except (OSError, ValueError, KeyError, TypeError, StrictDataclassError, SafetensorError) as error:
         raise InputError(folder, str(error).splitlines()[0], f"Give a folder with config.json and {suffix} files") from None
-    except UnpicklingError:
+    except (UnpicklingError, EOFError, struct.error):
         # torch's own message advises to load whatever it is
-        raise InputError(folder, "its .bin files hold more than tensors", "Do not open them; name another revision") from None
+        raise InputError(folder, "its .bin files hold more than tensors, or are damaged", "Do not open them; name another revision") from None
     _check_complete(folder, loading)
     model.config.use_cache = False
     return model.eval() if spread else model.eval().to(device)
@@ -77,7 +78,8 @@ def _is_too_large(folder, suffix, device, dtype):
 
 def _refuse_other_formats(folder, suffix):
     """Raise InputError when an index of weight files names anything but files of the suffix beside it."""
-    for index in folder.glob("*.index.json"):
+    # the other format's index may lie there too, in a cache that other programs use: it is not opened
+    for index in folder.glob(f"*{suffix}.index.json"):
         try:
             names = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
         except (ValueError, KeyError, AttributeError, TypeError) as error:

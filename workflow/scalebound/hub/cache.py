@@ -4,12 +4,18 @@ import contextlib
 from pathlib import Path
 
 
+def cache_folder():
+    """Where the client keeps what it fetches: HF_HUB_CACHE, or `hub` under HF_HOME."""
+    from huggingface_hub import constants
+
+    return Path(constants.HF_HUB_CACHE)
+
+
 def repository_folder(repo, repo_type="model"):
     """Folder of a repository in the cache; need not exist."""
-    from huggingface_hub import constants
     from huggingface_hub.file_download import repo_folder_name
 
-    return Path(constants.HF_HUB_CACHE) / repo_folder_name(repo_id=repo, repo_type=repo_type)
+    return cache_folder() / repo_folder_name(repo_id=repo, repo_type=repo_type)
 
 
 def drop(path):

@@ -1,12 +1,14 @@
 """Files of a resolved checkpoint in the hub's cache: fetched by commit, every byte verified, found again without network."""
 
+import errno
 import glob
+import os
 from pathlib import Path
 
 from scalebound.errors import InputError
 from scalebound.hub import cache
 from scalebound.hub.digests import difference
-from scalebound.hub.retrying import PATIENCE, BrokenAnswer, retry
+from scalebound.hub.retrying import PATIENCE, BrokenAnswer, first_line, retry
 from scalebound.hub.weight_files import shards_of
 
 CONNECTIONS = 4
@@ -74,7 +76,10 @@ def _download(where, repo, commit, files, patience):
     names = [file["path"] for file in files]
 
     def action():
-        folder = Path(snapshot_download(repo, revision=commit, allow_patterns=_exactly(names), max_workers=CONNECTIONS))
+        try:
+            folder = Path(snapshot_download(repo, revision=commit, allow_patterns=_exactly(names), max_workers=CONNECTIONS))
+        except RuntimeError as error:
+            _raise_xet(error)
         # an unreachable hub makes the client return whatever part of the snapshot is there
         missing = [name for name in names if not (folder / name).is_file()]
         if missing:
@@ -82,6 +87,13 @@ def _download(where, repo, commit, files, patience):
         return folder
 
     return retry(action, where, patience)
+
+
+def _raise_xet(error):
+    """hf_xet, through which the real hub's large files come, reports every failure of network and disk as RuntimeError."""
+    if os.strerror(errno.ENOSPC) in str(error):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(cache.cache_folder())) from error
+    raise BrokenAnswer(first_line(error)) from error
 
 
 def _exactly(names):

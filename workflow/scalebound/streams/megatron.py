@@ -68,10 +68,14 @@ class LocalFile:
         found = self.path.stat().st_size if self.path.is_file() else None
         if found != identity["size"]:
             raise InputError(self.path, "no such file" if found is None else f"{found} bytes instead of {identity['size']}", "Resolve the folder again")
-        self._bytes = np.memmap(self.path, dtype=np.uint8, mode="r")
 
     def read(self, start, stop):
-        return self._bytes[start:stop].tobytes()
+        with open(self.path, "rb") as file:
+            file.seek(start)
+            content = file.read(stop - start)
+        if len(content) != stop - start:
+            raise InputError(self.path, f"ends before byte {stop}", "The file changed while it was read: resolve the folder again")
+        return content
 
 
 class MegatronStream:
@@ -100,10 +104,7 @@ class MegatronStream:
         """
         ids = check_ids(ids, self.rows, self._where)
         wanted, places = np.unique(ids, return_inverse=True)
-        if not self._remote:
-            rows = self._read_runs(wanted, {}, None)
-        else:
-            rows = self._read_remote(wanted, resume)
+        rows = self._read_distinct(wanted, resume if self._remote else None)
         tokens = np.frombuffer(b"".join(rows[k] for k in range(len(wanted))), dtype=self._dtype).reshape(-1, self.row_tokens)
         check_tokens(tokens, self.vocab_size, self._where)
         return tokens[places].astype(self._dtype.newbyteorder("="), copy=False)
@@ -115,7 +116,7 @@ class MegatronStream:
 
         return RemoteFile(resolved["repo"], resolved["commit"], shard, patience=patience)
 
-    def _read_remote(self, wanted, resume):
+    def _read_distinct(self, wanted, resume):
         if resume is None:
             return self._read_runs(wanted, {}, None)
         key = {"source": self._source, "rows": row_digest(wanted), "row_bytes": self._row_bytes}

@@ -1,0 +1,49 @@
+"""The real client libraries against a test's own hub and cache: in this process, and in another one by environment."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def connect(monkeypatch, hub, home):
+    """Point this process's huggingface_hub, which has read the environment long ago, to `hub` and an empty HF_HOME."""
+    import huggingface_hub.file_download
+    import huggingface_hub.utils._http as http
+    from huggingface_hub import constants
+
+    http.close_session()
+    monkeypatch.setattr(constants, "ENDPOINT", hub.endpoint)
+    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", hub.endpoint + "/{repo_id}/resolve/{revision}/{filename}")
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(home / "hub"))
+    monkeypatch.setattr(constants, "AGENT_HARNESSES_PATH", str(home / "agent_harnesses.json"))
+    monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(home / "token"))
+    monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
+    monkeypatch.setenv("HF_TOKEN", "hf_secret")
+    # the client's own waits are not what is tested
+    for module in (http, huggingface_hub.file_download):
+        monkeypatch.setattr(module, "time", SimpleNamespace(**{**vars(module.time), "sleep": lambda seconds: None}))
+
+
+def environment(hub, home, **more):
+    """Variables for another process; `hub` None: nobody answers."""
+    endpoint = hub.endpoint if hub else "http://127.0.0.1:9"
+    own = {"HF_ENDPOINT": endpoint, "HF_HOME": str(home), "HF_HUB_DISABLE_XET": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1", "OMP_NUM_THREADS": "1"}
+    return os.environ | {"PYTHONPATH": str(ROOT / "workflow")} | own | more
+
+
+def start(code, hub, home, *arguments, **more):
+    """A running Python process; `arguments` reach it as JSON in sys.argv[1:]."""
+    command = [sys.executable, "-c", code, *map(json.dumps, arguments)]
+    return subprocess.Popen(command, env=environment(hub, home, **more), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def run(code, hub, home, *arguments, **more):
+    """(exit status, stdout, stderr) of a finished Python process."""
+    process = start(code, hub, home, *arguments, **more)
+    out, error = process.communicate(timeout=120)
+    return process.returncode, out, error

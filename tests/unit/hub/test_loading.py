@@ -1,0 +1,173 @@
+"""Old checkpoints of Pythia: pytorch_model.bin in fp16 with buffers beside the weights, opened by the weights_only loader alone."""
+
+import json
+import pickle
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from transformers import GPTNeoXConfig, GPTNeoXForCausalLM
+
+from scalebound.errors import InputError
+from scalebound.hub.revisions import resolve_revision
+from scalebound.hub.snapshot import fetch, offline_folder
+from scalebound.model_files import check_weights
+from scalebound.models import load_folder
+
+CPU = torch.device("cpu")
+SIZES = {"vocab_size": 40, "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32, "max_position_embeddings": 32}
+
+
+@pytest.fixture(scope="module")
+def weights():
+    torch.manual_seed(0)
+    model = GPTNeoXForCausalLM(GPTNeoXConfig(**SIZES))
+    # the name that every released file has; transformers 5 calls the head otherwise
+    named = {name.replace("lm_head.", "embed_out."): tensor.half() for name, tensor in model.state_dict().items()}
+    assert "embed_out.weight" in named
+    return named
+
+
+def old_buffers():
+    """What transformers 4.20 to 4.28 stored for each layer; in fp16 the mask's -1e9 is minus infinity."""
+    mask = torch.tril(torch.ones(32, 32, dtype=torch.uint8)).view(1, 1, 32, 32)
+    found = {}
+    for layer in range(2):
+        prefix = f"gpt_neox.layers.{layer}.attention"
+        found |= {f"{prefix}.bias": mask.clone(), f"{prefix}.masked_bias": torch.tensor(-1e9).half(), f"{prefix}.rotary_emb.inv_freq": torch.ones(1)}
+    return found
+
+
+@pytest.fixture
+def folder(tmp_path):
+    GPTNeoXConfig(**SIZES).save_pretrained(tmp_path)
+    return tmp_path
+
+
+def assert_equal(model, weights):
+    found = {name.replace("lm_head.", "embed_out."): tensor for name, tensor in model.state_dict().items()}
+    assert model.dtype == torch.float32
+    assert set(found) == set(weights)
+    assert all(torch.equal(found[name], tensor.float()) for name, tensor in weights.items())
+
+
+def files_named(*names):
+    return [{"name": name} for name in names]
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_bin_with_old_buffers(folder, weights, zipped):
+    torch.save(weights | old_buffers(), folder / "pytorch_model.bin", _use_new_zipfile_serialization=zipped)
+    check_weights(folder, files_named("pytorch_model.bin"))
+    assert_equal(load_folder(folder, CPU, "float32", allow_bin=True), weights)
+    with pytest.raises(InputError):
+        load_folder(folder, CPU, "float32")
+
+
+def test_safetensors_with_old_buffers(folder, weights):
+    save_file(weights | old_buffers(), folder / "model.safetensors", metadata={"format": "pt"})
+    check_weights(folder, files_named("model.safetensors"))
+    assert_equal(load_folder(folder, CPU, "float32", allow_bin=True), weights)
+
+
+def sharded(folder, weights):
+    names, index = sorted(weights), {}
+    for number, part in enumerate((names[:9], names[9:]), start=1):
+        shard = f"pytorch_model-0000{number}-of-00002.bin"
+        torch.save({name: weights[name] for name in part}, folder / shard)
+        index |= dict.fromkeys(part, shard)
+    (folder / "pytorch_model.bin.index.json").write_text(json.dumps({"metadata": {"total_size": 1}, "weight_map": index}))
+
+
+def test_sharded_bin(folder, weights):
+    sharded(folder, weights)
+    assert_equal(load_folder(folder, CPU, "float32", allow_bin=True), weights)
+
+
+def test_safetensors_are_taken_where_both_are_there(folder, weights):
+    """A cache that others use too may hold both formats of a commit."""
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    sharded(folder, {name: tensor + 1 for name, tensor in weights.items()})
+    assert_equal(load_folder(folder, CPU, "float32", allow_bin=True), weights)
+
+
+@pytest.mark.parametrize("key", ["gpt_neox.layers.7.attention.dense.weight", "embed_out.bias", "stray.weight"])
+@pytest.mark.parametrize("suffix", ["bin", "safetensors"])
+def test_real_left_over_weights_are_refused(folder, weights, suffix, key):
+    content = weights | old_buffers() | {key: torch.zeros(16)}
+    if suffix == "bin":
+        torch.save(content, folder / "pytorch_model.bin")
+    else:
+        save_file(content, folder / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(InputError, match=r"unexpected keys"):
+        load_folder(folder, CPU, "float32", allow_bin=True)
+
+
+def test_missing_weights_are_refused(folder, weights):
+    torch.save({name: tensor for name, tensor in weights.items() if name != "embed_out.weight"}, folder / "pytorch_model.bin")
+    with pytest.raises(InputError, match=r"missing keys: \['lm_head.weight'\]"):
+        load_folder(folder, CPU, "float32", allow_bin=True)
+
+
+def test_nan_in_a_bin_is_refused(folder, weights):
+    torch.save(weights | {"embed_out.weight": weights["embed_out.weight"] * float("nan")}, folder / "pytorch_model.bin")
+    with pytest.raises(InputError, match=r"embed_out.weight holds NaN or infinity"):
+        check_weights(folder, files_named("pytorch_model.bin"))
+
+
+class Malicious:
+    def __init__(self, owned):
+        self.owned = owned
+
+    def __reduce__(self):
+        return open, (str(self.owned), "w")
+
+
+def damaged(content, owned):
+    return {
+        "code": pickle.dumps(Malicious(owned)),
+        "empty": b"",
+        "text": b"version https://git-lfs.github.com/spec/v1\n",
+        "junk": b"junk",
+        "cut": content[: len(content) // 2],
+    }
+
+
+@pytest.mark.parametrize("kind", ["code", "empty", "text", "junk", "cut"])
+def test_what_is_no_weight_file_is_one_message_and_never_run(folder, weights, tmp_path, kind):
+    path, owned = folder / "pytorch_model.bin", tmp_path / "owned"
+    torch.save(weights, path)
+    path.write_bytes(damaged(path.read_bytes(), owned)[kind])
+    with pytest.raises(InputError):
+        check_weights(folder, files_named("pytorch_model.bin"))
+    with pytest.raises(InputError):
+        load_folder(folder, CPU, "float32", allow_bin=True)
+    assert not owned.exists()
+
+
+def test_code_inside_an_archive_of_tensors_is_refused(folder, weights, tmp_path):
+    torch.save(weights | {"x": Malicious(tmp_path / "owned")}, folder / "pytorch_model.bin")
+    for action in (lambda: check_weights(folder, files_named("pytorch_model.bin")), lambda: load_folder(folder, CPU, "float32", allow_bin=True)):
+        with pytest.raises(InputError, match=r"more than tensors"):
+            action()
+    assert not (tmp_path / "owned").exists()
+
+
+def test_an_index_of_bins_that_names_something_else(folder, weights):
+    torch.save(weights, folder / "weights.pkl")
+    (folder / "pytorch_model.bin.index.json").write_text(json.dumps({"weight_map": dict.fromkeys(weights, "weights.pkl")}))
+    with pytest.raises(InputError, match=r"names weights.pkl"):
+        load_folder(folder, CPU, "float32", allow_bin=True)
+
+
+def test_from_a_hub_to_a_model(hub, waits, folder, weights):
+    """A branch of a Pythia repository as it was in 2023."""
+    torch.save(weights | old_buffers(), folder / "pytorch_model.bin")
+    (folder / "tokenizer.json").write_text("{}")
+    hub.add_model("org/old", {"step1": folder})
+    resolved = resolve_revision("org/old", "step1", 1, patience=waits.patience)
+    assert resolved["format"] == "bin"
+    fetch(resolved, waits.patience)
+    hub.stop()
+    place = offline_folder("org/old", resolved["commit"], [file["path"] for file in resolved["files"]])
+    assert_equal(load_folder(place, CPU, "float32", allow_bin=True), weights)

@@ -1,0 +1,236 @@
+"""Fetching by commit: every byte verified, faults survived or told once, and everything found again without a hub."""
+
+import errno
+import os
+import subprocess
+import sys
+
+import hub_client
+import huggingface_hub
+import pytest
+
+from scalebound.errors import InputError
+from scalebound.hub.cache import remove_partial_downloads
+from scalebound.hub.revisions import resolve_revision
+from scalebound.hub.snapshot import fetch, offline_folder
+
+REPO = "org/tiny"
+WEIGHTS = bytes(range(256)) * 400
+FILES = {"config.json": b'{"a": 1}', "tokenizer.json": b"{}", "model.safetensors": WEIGHTS, "README.md": b"words", "flax_model.msgpack": b"f" * 999}
+NAMES = ["config.json", "model.safetensors", "tokenizer.json"]
+
+
+@pytest.fixture
+def resolved(hub, waits):
+    hub.add_model(REPO, {"step1": FILES, "main": {**FILES, "model.safetensors": b"end"}})
+    found = resolve_revision(REPO, "step1", 1, patience=waits.patience)
+    hub.clear()
+    return found
+
+
+def content(folder):
+    return {name: (folder / name).read_bytes() for name in NAMES}
+
+
+def expected():
+    return {name: FILES[name] for name in NAMES}
+
+
+def test_exactly_the_resolved_files_arrive(hub, resolved, waits):
+    done = fetch(resolved, waits.patience)
+    folder = offline_folder(REPO, resolved["commit"], NAMES)
+    assert str(folder) == done["folder"]
+    assert sorted(path.name for path in folder.iterdir()) == NAMES
+    assert content(folder) == expected()
+    assert (done["bytes"], done["refetched"], done["freed_bytes"]) == (len(WEIGHTS) + 10, [], 0)
+    # a listing to fetch and one to verify; a HEAD and a GET for each file, and each byte once
+    assert (hub.count("/tree/"), hub.count("HEAD"), hub.count("GET .*resolve")) == (2, 3, 3)
+    assert hub.body_bytes("resolve") == done["bytes"]
+
+
+def test_a_second_fetch_transfers_no_file(hub, resolved, waits):
+    fetch(resolved, waits.patience)
+    hub.clear()
+    fetch(resolved, waits.patience)
+    assert hub.count("resolve") == 0
+
+
+@pytest.mark.parametrize("kind", ["503", "429", "reset", "cut"])
+@pytest.mark.parametrize("endpoint", ["/tree/", "HEAD .*model.safetensors", "GET .*model.safetensors", "GET .*config.json"])
+def test_faults_that_pass(hub, resolved, waits, endpoint, kind):
+    hub.fault(endpoint, kind, times=2, retry_after=2 if kind == "429" else None)
+    fetch(resolved, waits.patience)
+    assert content(offline_folder(REPO, resolved["commit"], NAMES)) == expected()
+    # no partial download stays behind
+    assert not list((offline_folder(REPO, resolved["commit"], NAMES).parents[1] / "blobs").glob("*.incomplete"))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_flipped_byte_is_fetched_again(hub, resolved, waits, name):
+    hub.fault(f"GET .*resolve.*{name}", "flip")
+    done = fetch(resolved, waits.patience)
+    assert done["refetched"] == [name]
+    assert content(offline_folder(REPO, resolved["commit"], NAMES)) == expected()
+    assert "the hub says" in waits.lines[0]
+
+
+def test_a_byte_that_is_always_flipped_is_refused_and_not_kept(hub, resolved, waits):
+    hub.fault("GET .*resolve.*model.safetensors", "flip", times=None)
+    with pytest.raises(InputError, match=r"model.safetensors: delivered twice with wrong bytes: sha256"):
+        fetch(resolved, waits.patience)
+    with pytest.raises(InputError, match=r"model.safetensors is not in the cache|not complete in the cache"):
+        offline_folder(REPO, resolved["commit"], NAMES)
+    hub.clear()
+    assert fetch(resolved, waits.patience)["refetched"] == []
+    assert content(offline_folder(REPO, resolved["commit"], NAMES)) == expected()
+
+
+def test_a_cached_file_that_was_damaged_is_fetched_again(hub, resolved, waits):
+    blob = os.path.realpath(fetch(resolved, waits.patience)["folder"] + "/model.safetensors")
+    os.chmod(blob, 0o644)
+    with open(blob, "r+b") as file:
+        file.seek(1000)
+        file.write(b"?")
+    assert fetch(resolved, waits.patience)["refetched"] == ["model.safetensors"]
+    assert content(offline_folder(REPO, resolved["commit"], NAMES)) == expected()
+
+
+def test_faults_that_stay_are_one_message(hub, resolved, waits):
+    hub.fault("GET .*model.safetensors", "503", times=None)
+    with pytest.raises(InputError, match=r"org/tiny at [0-9a-f]{12}: no usable answer after 4 attempts \(HTTP 503.*run the same command again later"):
+        fetch(resolved, waits.patience)
+    assert waits == [1, 2, 4]
+    # the other files are kept
+    hub.clear()
+    fetch(resolved, waits.patience)
+    assert hub.count("GET .*config.json") == 0
+
+
+def test_a_file_that_went_missing(hub, resolved, waits):
+    hub.fault("model.safetensors", "404", times=None)
+    with pytest.raises(InputError, match=r"HTTP 404 on HEAD .*model.safetensors"):
+        fetch(resolved, waits.patience)
+    assert waits == []
+
+
+def test_a_dead_hub_before_anything_is_there(hub, resolved, waits):
+    hub.stop()
+    with pytest.raises(InputError, match=r"no usable answer after 4 attempts"):
+        fetch(resolved, waits.patience)
+
+
+def test_a_dead_hub_does_not_pass_a_part_for_the_whole(hub, resolved, waits):
+    hub.fault("GET .*model.safetensors", "503", times=None)
+    with pytest.raises(InputError):
+        fetch(resolved, waits.patience)
+    hub.stop()
+    with pytest.raises(InputError, match=r"no usable answer"):
+        fetch(resolved, waits.patience)
+
+
+OFFLINE = """
+import json, sys
+from scalebound.hub.snapshot import offline_folder
+folder = offline_folder(*[json.loads(argument) for argument in sys.argv[1:]])
+print((folder / "model.safetensors").read_bytes().hex())
+"""
+
+
+def test_everything_is_found_after_the_hub_has_gone(hub, resolved, waits, home):
+    fetch(resolved, waits.patience)
+    hub.stop()
+    status, out, error = hub_client.run(OFFLINE, None, home, REPO, resolved["commit"], NAMES, HF_HUB_OFFLINE="1")
+    assert (status, out.strip()) == (0, WEIGHTS.hex()), error
+    status, out, error = hub_client.run(OFFLINE, None, home, REPO, resolved["commit"], [*NAMES, "merges.txt"], HF_HUB_OFFLINE="1")
+    assert (status, out) == (1, "")
+    assert "InputError" in error
+    assert "Run the fetch stage again with network" in error
+
+
+FETCH = """
+import json, sys
+from scalebound.hub.retrying import Patience
+from scalebound.hub.snapshot import fetch
+try:
+    print(json.dumps(fetch(json.loads(sys.argv[1]), Patience(attempts=2, first_wait=0.1))))
+except OSError as error:
+    print("errno", error.errno)
+    sys.exit(1)
+"""
+
+
+def test_fetch_is_forbidden_offline_with_one_message(hub, resolved, home):
+    status, _, error = hub_client.run(FETCH, hub, home, resolved, HF_HUB_OFFLINE="1")
+    assert status == 1
+    assert "HF_HUB_OFFLINE is set. Unset it" in error
+    assert hub.count() == 0
+
+
+def test_kill_during_fetch_then_again(hub, resolved, home, waits):
+    hub.fault("GET .*model.safetensors", "stall")
+    process = hub_client.start(FETCH, hub, home, resolved)
+    assert hub.stalled.wait(60)
+    blobs = home / "hub" / "models--org--tiny" / "blobs"
+    process.kill()
+    process.communicate()
+    left = list(blobs.glob("*.incomplete"))
+    assert left
+    left[0].write_bytes(bytes(12345))
+    hub.clear()
+    assert fetch(resolved, waits.patience)["freed_bytes"] == 12345
+    assert not list(blobs.glob("*.incomplete"))
+    assert content(offline_folder(REPO, resolved["commit"], NAMES)) == expected()
+
+
+def test_a_running_download_of_another_process_is_left_alone(hub, resolved, home, waits):
+    hub.fault("GET .*model.safetensors", "stall")
+    process = hub_client.start(FETCH, hub, home, resolved)
+    try:
+        assert hub.stalled.wait(60)
+        remove_partial_downloads(REPO)
+        weights = next(file["sha256"] for file in resolved["files"] if "sha256" in file)
+        assert list((home / "hub" / "models--org--tiny" / "blobs").glob(f"{weights}.*.incomplete"))
+    finally:
+        process.kill()
+        process.communicate()
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """An empty tmpfs of 64 kB, less than the weights take."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    if not sys.platform.startswith("linux") or os.geteuid() != 0:
+        pytest.skip("mounting takes root on Linux")
+    tried = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", folder], capture_output=True, text=True)
+    if tried.returncode:
+        pytest.skip(f"mount: {tried.stderr.strip()}")
+    yield folder
+    subprocess.run(["umount", folder], check=True)
+
+
+def test_a_full_disk_reaches_the_caller_as_such(hub, resolved, small_disk):
+    status, out, error = hub_client.run(FETCH, hub, small_disk, resolved)
+    assert (status, out) == (1, f"errno {errno.ENOSPC}\n"), error
+    assert not list(small_disk.rglob("*.incomplete"))
+    # with room again, the same call does it
+    subprocess.run(["mount", "-o", "remount,size=1m", small_disk], check=True)
+    assert hub_client.run(FETCH, hub, small_disk, resolved)[0] == 0
+
+
+def test_failures_of_the_xet_transfer(hub, resolved, waits, monkeypatch):
+    """The real hub's large files come through hf_xet, which no local server stands in for: its errors are RuntimeErrors."""
+    said = ["Task error: CAS Client Error: error sending request", "Task error: IO error: No space left on device (os error 28)"]
+    real = huggingface_hub.snapshot_download
+
+    def failing(*arguments, **settings):
+        if said:
+            raise RuntimeError(said.pop(0))
+        return real(*arguments, **settings)
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", failing)
+    with pytest.raises(OSError, match=r"No space left") as caught:
+        fetch(resolved, waits.patience)
+    assert (caught.value.errno, waits) == (errno.ENOSPC, [1])
+    fetch(resolved, waits.patience)
+    assert content(offline_folder(REPO, resolved["commit"], NAMES)) == expected()
