@@ -6,7 +6,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 
 from scalebound.errors import InputError
-from scalebound.provenance import file_sha256, read_json
+from scalebound.provenance import check_keys, file_sha256, read_json
 
 
 def read_description(path):
@@ -15,7 +15,8 @@ def read_description(path):
     Raises:
         InputError: a file is missing, altered, unreadable, or holds NaN or infinity.
     """
-    description = read_json(path)
+    description = read_json(path, needs={"folder": str, "files": list, "vocab_size": int})
+    _check_listing(description, path)
     for file in description["files"]:
         place = Path(description["folder"]) / file["name"]
         found = file_sha256(place)
@@ -24,6 +25,17 @@ def read_description(path):
         if place.suffix == ".safetensors":
             check_finite(place)
     return description
+
+
+def _check_listing(description, path):
+    """What transformers will open in the folder has to be what the description vouches for."""
+    for file in description["files"]:
+        check_keys(file, {"name": str, "sha256": str}, path)
+    listed = {file["name"] for file in description["files"]}
+    present = {place.name for place in Path(description["folder"]).glob("*") if place.name.endswith((".safetensors", ".index.json"))}
+    odd = sorted((present | {"config.json"}) - listed)
+    if odd:
+        raise InputError(path, f"no sha256 of {odd[0]}, which lies in {description['folder']}", "Delete the description and run snakemake again")
 
 
 def check_finite(path):

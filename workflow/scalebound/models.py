@@ -1,15 +1,14 @@
 """Loading a model with transformers: from a local folder of safetensors, without network and without remote code."""
 
-import json
 from pathlib import Path
 
 import torch
-from huggingface_hub.errors import StrictDataclassError
-from safetensors import SafetensorError
-from transformers import AutoModelForCausalLM
+from transformers import AutoConfig, AutoModelForCausalLM
 from transformers.utils import logging as transformers_logging
 
-from scalebound.errors import InputError
+from scalebound.errors import InputError, first_line
+from scalebound.model_config import check_config, check_number_of_weights
+from scalebound.provenance import parse_json
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
@@ -17,8 +16,12 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 def load_folder(folder, device, dtype):
     """A causal language model in evaluation mode. Raises InputError when the folder holds none."""
     transformers_logging.disable_progress_bar()
+    check_config(folder)
     _refuse_pickles(Path(folder))
     try:
+        with torch.device("meta"):
+            config = AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+            check_number_of_weights(AutoModelForCausalLM.from_config(config, trust_remote_code=False), folder)
         model, loading = AutoModelForCausalLM.from_pretrained(
             folder,
             dtype=DTYPES[dtype],
@@ -29,8 +32,10 @@ def load_folder(folder, device, dtype):
             ignore_mismatched_sizes=True,
             output_loading_info=True,
         )
-    except (OSError, ValueError, KeyError, TypeError, StrictDataclassError, SafetensorError) as error:
-        raise InputError(folder, str(error).splitlines()[0], "Give a folder with config.json and safetensors") from None
+    except InputError:
+        raise
+    except Exception as error:  # sizes that do not fit together surface as whatever the library computes with them raises
+        raise InputError(folder, first_line(error), "Give a folder with config.json and safetensors") from None
     # transformers fills what is missing at random and only warns
     for problem in ("missing_keys", "unexpected_keys", "mismatched_keys"):
         if loading[problem]:
@@ -43,9 +48,9 @@ def _refuse_pickles(folder):
     """Raise InputError when an index of weight files names anything but safetensors: transformers would unpickle it."""
     for index in folder.glob("*.index.json"):
         try:
-            names = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
-        except (ValueError, KeyError, AttributeError, TypeError) as error:
+            names = set(parse_json(index.read_bytes(), index)["weight_map"].values())
+        except (KeyError, AttributeError, TypeError) as error:
             raise InputError(index, f"not an index of weight files ({error})", "Fetch the checkpoint again") from None
-        odd = sorted(str(name) for name in names if not str(name).endswith(".safetensors") or "/" in str(name))
+        odd = sorted(str(name) for name in names if not str(name).endswith(".safetensors") or Path(str(name)).name != name)
         if odd:
             raise InputError(index, f"names {odd[0]}", "Only safetensors files beside the index are opened")

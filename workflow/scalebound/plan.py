@@ -9,7 +9,7 @@ from scalebound import checkpoints
 from scalebound.code_digest import stage_digest
 from scalebound.config import parse, parse_config
 from scalebound.errors import InputError
-from scalebound.provenance import read_json
+from scalebound.provenance import check_keys, read_json
 
 DRAWS = ("score", "calibration")
 FIGURES = ("bounds_by_size", "terms", "loss_variation", "rates")
@@ -35,8 +35,9 @@ class Plan:
     def from_results(cls, path):
         """The plan of a family that has been run, from results/<family>/config.json alone."""
         saved = read_json(path, "resolved-config")
-        rows = [parse(checkpoints.Checkpoint, row, path) for row in saved.get("checkpoints", [])]
-        return cls(parse_config(saved.get("config"), path), rows)
+        check_keys(saved, {"config": dict, "checkpoints": list}, path)
+        rows = [parse(checkpoints.Checkpoint, row, path) for row in saved["checkpoints"]]
+        return cls(parse_config(saved["config"], path), rows)
 
     # -- what to make ------------------------------------------------------------------------------------------------
 

@@ -3,9 +3,9 @@
 from scalebound import sampling, windows
 from scalebound.commands.arguments import add_settings, read_settings
 from scalebound.config import Draw
-from scalebound.corpus.rows import Rows
+from scalebound.corpus.rows import open_rows
 from scalebound.errors import InputError
-from scalebound.provenance import identity, read_json
+from scalebound.provenance import identity
 
 
 def add_arguments(parser):
@@ -17,8 +17,8 @@ def add_arguments(parser):
 
 
 def run(arguments):
-    settings, stream = read_settings(arguments, Draw), read_json(arguments.stream, "tokenize")
-    rows = Rows(arguments.tokens, stream["rows"], stream["row_tokens"], stream["vocab_size"])
+    settings = read_settings(arguments, Draw)
+    rows, stream = open_rows(arguments.tokens, arguments.stream)
     seen = sampling.rows_seen(arguments.tokens_seen, stream["row_tokens"])
     if seen > len(rows):
         raise InputError("tokens_seen", f"{arguments.tokens_seen} are {seen} rows, the stream has {len(rows)}", "Correct the table of checkpoints")
