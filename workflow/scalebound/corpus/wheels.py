@@ -47,7 +47,9 @@ def documents(path):
             entries = [entry for entry in archive.infolist() if entry.filename.endswith(".py") and entry.file_size]
             _check_sizes(path, entries)
             for entry in entries:
-                yield entry.filename, archive.read(entry)
+                # with a size given, what is unpacked ends there: without one, all of it is and is then cut
+                with archive.open(entry) as file:
+                    yield entry.filename, file.read(entry.file_size)
     except FileNotFoundError:
         raise InputError(path, "no such file", "Make it with snakemake, or correct the path") from None
     except _DAMAGE as error:
@@ -55,7 +57,7 @@ def documents(path):
 
 
 def _check_sizes(path, entries):
-    """Before anything is unpacked; what an entry unpacks to is then cut at the size that it states."""
+    """Before anything is unpacked; an entry is then not unpacked beyond the size that it states."""
     total = 0
     for entry in entries:
         total += entry.file_size
