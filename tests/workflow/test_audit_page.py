@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 from tokenizers import Tokenizer, models
 
+from scalebound import cli
 from scalebound.audit.page import write_page
 from scalebound.audit.page_text import TokenText, visible
 
@@ -159,6 +160,20 @@ def test_problems_are_listed_and_silence_claims_nothing(page, finished, tmp_path
     silent = make(finished.path("results"), tmp_path / "silent.html").text
     assert "No problem was found." not in silent
     assert "problem found" not in silent
+
+
+def test_an_audit_of_hashes_only_says_so_in_its_headline(finished, tmp_path, monkeypatch):
+    """Nothing may read as if the numbers had been computed again."""
+    monkeypatch.chdir(tmp_path)
+    out, partial = tmp_path / "audit.html", "Hashes and identities only: no number was computed again."
+    for options, said in ((["--hashes-only"], True), ([], False)):
+        arguments = [str(finished.path("results")), "--page", str(out), "--no-manifest", "--workers", "1", *options]
+        assert cli.main(["audit", *arguments]) == 0
+        text = out.read_text(encoding="utf-8")
+        assert (f'<h1>Audit of the results</h1>\n<p class="partial">{partial}</p>' in text) == said
+        assert (partial in text) == said
+        assert ("No problem was found." in text) != said
+        assert ('class="clean"' in text) != said
 
 
 def test_hostile_text_stays_text(results, tmp_path):

@@ -7,13 +7,13 @@ order, each parameter's name, shape and use. It is derived from the configuratio
 from collections import Counter
 
 import torch
-from huggingface_hub.errors import StrictDataclassError
 from torch import nn
 from transformers import AutoConfig, AutoModelForCausalLM
 from transformers.pytorch_utils import Conv1D
 
 from scalebound.architecture_id import architecture_id
-from scalebound.errors import InputError
+from scalebound.errors import InputError, first_line
+from scalebound.model_config import check_config
 
 # written by transformers on saving; they say nothing about the architecture
 _INCIDENTAL = ("transformers_version", "dtype", "torch_dtype", "_name_or_path", "use_cache")
@@ -28,12 +28,13 @@ def describe(folder):
     Raises:
         InputError: no readable configuration, one that wants remote code, or a model with stored buffers.
     """
+    check_config(folder)
     try:
         config = AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
         with torch.device("meta"):
             model = AutoModelForCausalLM.from_config(config, trust_remote_code=False)
-    except (OSError, ValueError, KeyError, TypeError, StrictDataclassError) as error:
-        raise InputError(f"{folder}/config.json", str(error).splitlines()[0], "Give a causal language model of transformers") from None
+    except Exception as error:  # sizes that do not fit together surface as whatever the library computes with them raises
+        raise InputError(f"{folder}/config.json", first_line(error), "Give a causal language model of transformers") from None
     return _layout(model, config, folder)
 
 

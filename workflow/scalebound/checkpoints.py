@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from scalebound.config import parse
-from scalebound.errors import InputError
+from scalebound.errors import InputError, first_line
 from scalebound.schema_types import FOLDER, REPO, REVISION, Model, Slug
 
 
@@ -36,6 +36,7 @@ class Checkpoint(Model):
 COLUMNS = tuple(Checkpoint.model_fields)
 OPTIONAL = ("note",)
 _INTEGERS = ("step", "tokens_seen")
+_WHOLE = re.compile(r"[0-9]{1,18}")
 
 
 def read_table(path):
@@ -47,8 +48,9 @@ def read_table(path):
     try:
         with open(path, newline="", encoding="utf-8") as handle:
             lines = list(csv.reader((line for line in handle if not line.startswith("#")), delimiter="\t"))
-    except FileNotFoundError:
-        raise InputError(path, "no such file", "Name the table of checkpoints under `checkpoints` in the configuration") from None
+    except (OSError, ValueError, csv.Error) as error:
+        remedy = "Name the table of checkpoints under `checkpoints` in the configuration"
+        raise InputError(path, "no such file" if isinstance(error, FileNotFoundError) else f"no table ({first_line(error)})", remedy) from None
     if not lines:
         raise InputError(path, "empty table", f"Start it with the columns {' '.join(COLUMNS)}, separated by tabs")
     _check_columns(path, lines[0])
@@ -124,8 +126,8 @@ def _row(path, number, header, values):
         raise InputError(where, f"{len(values)} values for {len(header)} columns", "Separate columns by single tabs")
     fields = dict(zip(header, values))
     for name in _INTEGERS:
-        if not fields[name].isdigit():
-            raise InputError(where, f"{name} {fields[name]!r}", "Write a whole number without separators")
+        if not _WHOLE.fullmatch(fields[name]):
+            raise InputError(where, f"{name} {fields[name][:60]!r}", "Write a whole number without separators")
         fields[name] = int(fields[name])
     return parse(Checkpoint, fields, where)
 

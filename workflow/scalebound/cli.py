@@ -7,7 +7,7 @@ import os
 import sys
 
 import scalebound
-from scalebound.errors import InputError
+from scalebound.errors import InputError, first_line, printable
 
 _REMEDIES = {
     errno.ENOSPC: "Free some space, then run the same command again: nothing half-written was left",
@@ -15,6 +15,11 @@ _REMEDIES = {
     errno.EROFS: "Run in a folder that can be written",
     errno.EACCES: "Make the folder writable, or run in another one",
     errno.EPERM: "Make the folder writable, or run in another one",
+    errno.EISDIR: "Name a file, not a folder",
+    errno.ENOTDIR: "Name a folder where one is wanted",
+    errno.ENAMETOOLONG: "Shorten the name",
+    errno.EFBIG: "Write to a file system that takes larger files",
+    errno.EIO: "Check the disk, then run the same command again",
 }
 
 COMMANDS = {
@@ -76,8 +81,9 @@ def _run(name, module, arguments, argv):
         if arguments.record:
             recorder.write(arguments.record, outputs)
     except InputError as error:
-        print(f"scalebound {name}: error: {error}", file=sys.stderr)
-        return 1
+        return _report(name, error)
+    except MemoryError as error:
+        return _report(name, f"out of memory ({first_line(error)}). Run on a machine with more, or check that the inputs are what they should be")
     except OSError as error:
         return _report_full_or_forbidden(name, error)
     return 0
@@ -91,7 +97,11 @@ def _report_full_or_forbidden(name, error):
     if error.errno not in _REMEDIES:
         raise error
     where = error.filename or "output"
-    print(f"scalebound {name}: error: {where}: {os.strerror(error.errno)}. {_REMEDIES[error.errno]}", file=sys.stderr)
+    return _report(name, f"{where}: {os.strerror(error.errno)}. {_REMEDIES[error.errno]}")
+
+
+def _report(name, problem):
+    print(f"scalebound {name}: error: {printable(problem)}", file=sys.stderr)
     return 1
 
 

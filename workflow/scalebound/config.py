@@ -4,6 +4,7 @@ Nothing here imports torch: Snakemake reads this at every parse.
 """
 
 import re
+import reprlib
 from typing import Annotated, Literal
 
 from pydantic import Field, TypeAdapter, ValidationError, model_validator
@@ -12,6 +13,7 @@ from scalebound.errors import InputError
 from scalebound.schema_types import Model, Repo, Revision, Seed, Slug
 from scalebound.stream_settings import Stream, refuse_duplicates
 
+MAX_KEPT = 10_000  # checkpoints of one run, each of which is an output of one job
 KINDS = ("wheels", "megatron", "hub_dataset", "parquet")
 Pair = Annotated[list[Revision], Field(min_length=2, max_length=2)]
 
@@ -37,9 +39,11 @@ class TrainingRun(Model):
     seed: Seed
 
     @model_validator(mode="after")
-    def _heads_divide_width(self):
+    def _sensible(self):
         if self.hidden_size % self.heads:
             raise ValueError(f"hidden_size {self.hidden_size} is not a multiple of heads {self.heads}")
+        if self.steps // self.keep_every > MAX_KEPT:
+            raise ValueError(f"keep_every {self.keep_every} keeps {self.steps // self.keep_every} checkpoints, at most {MAX_KEPT} are allowed")
         return self
 
     def kept_steps(self):
@@ -149,14 +153,19 @@ def parse(model, value, where):
         raise InputError(where, problems, "See config/README.md for the keys and their values") from None
 
 
+# YAML's aliases make a structure of a few lines print as gigabytes
+_SHORT = reprlib.Repr()
+_SHORT.maxstring = _SHORT.maxother = 200
+
+
 def _describe(problem):
     key = ".".join(str(part) for part in _without_kind(problem["loc"])) or "(whole)"
     if problem["type"] == "extra_forbidden":
-        return f"unknown key `{key}` (value {problem['input']!r})"
+        return f"unknown key `{key}` (value {_SHORT.repr(problem['input'])})"
     if problem["type"] == "missing":
         return f"key `{key}` is missing"
     message = re.sub(r"^Value error, ", "", problem["msg"])
-    return f"key `{key}`: {message}" + ("" if isinstance(problem["input"], dict) else f", found {problem['input']!r}")
+    return f"key `{key}`: {message}" + ("" if isinstance(problem["input"], dict) else f", found {_SHORT.repr(problem['input'])}")
 
 
 def _without_kind(place):

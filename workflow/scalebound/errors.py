@@ -11,3 +11,14 @@ class InputError(Exception):
     def __init__(self, where, found, remedy):
         self.where, self.found, self.remedy = str(where), str(found), str(remedy)
         super().__init__(f"{self.where}: {self.found}. {self.remedy}")
+
+
+def first_line(error):
+    """What a library says of a file, short enough for a message; its type where it says nothing."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return lines[0][:300]
+
+
+def printable(text):
+    """Text whose control characters, line breaks among them, are written as escapes: a name does nothing to a terminal."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(text))

@@ -9,7 +9,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 
 from scalebound.errors import InputError
-from scalebound.provenance import file_sha256, read_json
+from scalebound.provenance import check_keys, file_sha256, read_json
 
 # what GPT-NeoX of old versions of transformers stored beside its weights; the mask's value is infinite in fp16
 OLD_BUFFERS = (".attention.bias", ".attention.masked_bias", ".rotary_emb.inv_freq")
@@ -21,8 +21,9 @@ def read_description(path):
     Raises:
         InputError: a file is missing, altered, unreadable, or holds NaN or infinity.
     """
-    description = read_json(path)
+    description = read_json(path, needs={"files": list, "vocab_size": int})
     folder = folder_of(description)
+    _check_listing(description, folder, path)
     for file in description["files"]:
         found = file_sha256(folder / file["name"])
         if found != file["sha256"]:
@@ -33,8 +34,10 @@ def read_description(path):
 
 def folder_of(description):
     """Where a described model lies: the folder that it names, or the hub's cache, which is never asked over the network."""
-    if "folder" in description:
+    if "hub" not in description:
+        check_keys(description, {"folder": str}, "model description")
         return Path(description["folder"])
+    check_keys(description["hub"], {"repo": str, "commit": str}, "model description")
     from scalebound.hub.snapshot import offline_folder
 
     return offline_folder(description["hub"]["repo"], description["hub"]["commit"], [file["name"] for file in description["files"]])
@@ -47,6 +50,17 @@ def check_weights(folder, files):
             check_finite(folder / file["name"])
         elif file["name"].endswith(".bin"):
             _check_finite_bin(folder / file["name"])
+
+
+def _check_listing(description, folder, path):
+    """What transformers will open in the folder has to be what the description vouches for."""
+    for file in description["files"]:
+        check_keys(file, {"name": str, "sha256": str}, path)
+    listed = {file["name"] for file in description["files"]}
+    present = {place.name for place in folder.glob("*") if place.name.endswith((".safetensors", ".safetensors.index.json"))}
+    odd = sorted((present | {"config.json"}) - listed)
+    if odd:
+        raise InputError(path, f"no sha256 of {odd[0]}, which lies in {folder}", "Delete the description and run snakemake again")
 
 
 def check_finite(path):

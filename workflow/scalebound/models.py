@@ -1,18 +1,17 @@
 """Loading a model with transformers: from a local folder of safetensors, without network and without remote code."""
 
-import json
 import struct
 from pathlib import Path
 from pickle import UnpicklingError
 
 import torch
-from huggingface_hub.errors import StrictDataclassError
-from safetensors import SafetensorError
-from transformers import AutoModelForCausalLM
+from transformers import AutoConfig, AutoModelForCausalLM
 from transformers.utils import logging as transformers_logging
 
-from scalebound.errors import InputError
+from scalebound.errors import InputError, first_line
+from scalebound.model_config import check_config, check_number_of_weights
 from scalebound.model_files import OLD_BUFFERS
+from scalebound.provenance import parse_json
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
@@ -32,10 +31,14 @@ def load_folder(folder, device, dtype, allow_bin=False):
     """
     transformers_logging.disable_progress_bar()
     folder = Path(folder)
+    check_config(folder)
     suffix = ".safetensors" if any(folder.glob("*.safetensors")) or not allow_bin else ".bin"
     _refuse_other_formats(folder, suffix)
     spread = _is_too_large(folder, suffix, device, dtype)
     try:
+        with torch.device("meta"):
+            config = AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+            check_number_of_weights(AutoModelForCausalLM.from_config(config, trust_remote_code=False), folder, suffix)
         model, loading = AutoModelForCausalLM.from_pretrained(
             folder,
             dtype=DTYPES[dtype],
@@ -48,11 +51,13 @@ def load_folder(folder, device, dtype, allow_bin=False):
             output_loading_info=True,
             **({"device_map": "auto"} if spread else {}),
         )
-    except (OSError, ValueError, KeyError, TypeError, StrictDataclassError, SafetensorError) as error:
-        raise InputError(folder, str(error).splitlines()[0], f"Give a folder with config.json and {suffix} files") from None
+    except InputError:
+        raise
     except (UnpicklingError, EOFError, struct.error):
         # torch's own message advises to load whatever it is
         raise InputError(folder, "its .bin files hold more than tensors, or are damaged", "Do not open them; name another revision") from None
+    except Exception as error:  # sizes that do not fit together surface as whatever the library computes with them raises
+        raise InputError(folder, first_line(error), f"Give a folder with config.json and {suffix} files") from None
     _check_complete(folder, loading)
     model.config.use_cache = False
     return model.eval() if spread else model.eval().to(device)
@@ -81,9 +86,9 @@ def _refuse_other_formats(folder, suffix):
     # the other format's index may lie there too, in a cache that other programs use: it is not opened
     for index in folder.glob(f"*{suffix}.index.json"):
         try:
-            names = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
-        except (ValueError, KeyError, AttributeError, TypeError) as error:
+            names = set(parse_json(index.read_bytes(), index)["weight_map"].values())
+        except (KeyError, AttributeError, TypeError) as error:
             raise InputError(index, f"not an index of weight files ({error})", "Fetch the checkpoint again") from None
-        odd = sorted(str(name) for name in names if not str(name).endswith(suffix) or "/" in str(name))
+        odd = sorted(str(name) for name in names if not str(name).endswith(suffix) or Path(str(name)).name != name)
         if odd:
             raise InputError(index, f"names {odd[0]}", f"Only {suffix} files beside the index are opened")

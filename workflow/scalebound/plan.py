@@ -10,7 +10,7 @@ from scalebound import checkpoints
 from scalebound.code_digest import stage_digest
 from scalebound.config import parse, parse_config
 from scalebound.errors import InputError
-from scalebound.provenance import read_json
+from scalebound.provenance import check_keys, read_json
 from scalebound.stream_settings import is_remote
 
 DRAWS = ("score", "calibration")
@@ -44,8 +44,9 @@ class Plan:
     def from_results(cls, path):
         """The plan of a family that has been run, from results/<family>/config.json alone."""
         saved = read_json(path, "resolved-config")
-        rows = [parse(checkpoints.Checkpoint, row, path) for row in saved.get("checkpoints", [])]
-        return cls(parse_config(saved.get("config"), path), rows)
+        check_keys(saved, {"config": dict, "checkpoints": list}, path)
+        rows = [parse(checkpoints.Checkpoint, row, path) for row in saved["checkpoints"]]
+        return cls(parse_config(saved["config"], path), rows)
 
     # -- what to make ------------------------------------------------------------------------------------------------
 

@@ -22,7 +22,7 @@ import psutil
 import scalebound
 from scalebound import atomic
 from scalebound.code_digest import ROOT, stage_digest
-from scalebound.errors import InputError
+from scalebound.errors import InputError, first_line
 
 KEY = "scalebound"
 
@@ -58,19 +58,41 @@ def describe_files(folder, names):
     return [{"name": str(name), "sha256": file_sha256(path), "bytes": path.stat().st_size} for name, path in zip(names, paths)]
 
 
-def read_json(path, stage=None):
-    """A JSON artifact with its identity; `stage`, if given, must be the one that made it."""
+def parse_json(data, where):
+    """The value of JSON text or bytes. Raises InputError when it is none, or is nested too deeply to be read."""
     try:
-        value = json.loads(Path(path).read_text(encoding="utf-8"))
+        return json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise InputError(where, f"not a JSON file ({first_line(error)})", "Delete it and let snakemake make it again") from None
+
+
+def read_json(path, stage=None, needs=None):
+    """A JSON artifact with its identity; `stage`, if given, must be the one that made it.
+
+    Raises:
+        InputError: unreadable, made by another stage, or a key of `needs` ({key: type}) is missing or of another type.
+    """
+    try:
+        value = parse_json(Path(path).read_bytes(), path)
     except FileNotFoundError:
         raise InputError(path, "no such file", "Make it with snakemake, or correct the path") from None
-    except (ValueError, UnicodeDecodeError) as error:
-        raise InputError(path, f"not a JSON file ({error})", "Delete it and let snakemake make it again") from None
     if not isinstance(value, dict) or not isinstance(value.get("identity"), dict):
         raise InputError(path, "no identity in it", "Delete it and let snakemake make it again")
     if stage is not None and value["identity"].get("stage") != stage:
         raise InputError(path, f"made by stage {value['identity'].get('stage')!r}, wanted {stage!r}", "Give the right file")
+    check_keys(value, needs or {}, path)
     return value
+
+
+def check_keys(value, needs, where):
+    """Raise InputError unless the object `value` holds every key of `needs` with a value of its type."""
+    for key, kind in needs.items():
+        if not isinstance(value, dict) or key not in value:
+            raise InputError(where, f"no {key!r} in it", "Delete it and let snakemake make it again")
+        # in JSON a number is an integer or not by how it is written, and True is no number
+        allowed = (int, float) if kind is float else kind
+        if not isinstance(value[key], allowed) or (isinstance(value[key], bool) and kind is not bool):
+            raise InputError(where, f"{key} {str(value[key])[:60]!r} is no {kind.__name__}", "Delete it and let snakemake make it again")
 
 
 class Recorder:

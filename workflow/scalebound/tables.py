@@ -1,13 +1,18 @@
 """Parquet artifacts: a pyarrow table with the identity in its schema metadata."""
 
 import json
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from scalebound import atomic
-from scalebound.errors import InputError
-from scalebound.provenance import KEY
+from scalebound.errors import InputError, first_line
+from scalebound.provenance import KEY, parse_json
+
+# scores, windows and documents have fewer than 2 values a byte; small tables may be as repetitive as they like
+VALUES_PER_BYTE = 16
+FREE_VALUES = 4_000_000
 
 
 def write_parquet(path, table, identity):
@@ -25,11 +30,13 @@ def read_parquet(path, stage=None, columns=None):
         InputError: missing, truncated or altered file, or one that another stage made.
     """
     try:
-        table = pq.read_table(path, columns=columns)
+        with pq.ParquetFile(path) as file:
+            _check_size(path, file.metadata)
+            table = file.read(columns)
     except FileNotFoundError:
         raise InputError(path, "no such file", "Make it with snakemake, or correct the path") from None
     except (pa.ArrowException, OSError) as error:
-        raise InputError(path, f"not a readable parquet file ({str(error).splitlines()[0]})", "Delete it and let snakemake make it again") from None
+        raise InputError(path, f"not a readable parquet file ({first_line(error)})", "Delete it and let snakemake make it again") from None
     found = identity_of(table, path)
     wanted = (stage,) if isinstance(stage, str) else stage
     if wanted is not None and found.get("stage") not in wanted:
@@ -37,12 +44,21 @@ def read_parquet(path, stage=None, columns=None):
     return table
 
 
+def _check_size(path, metadata):
+    """Equal values fold to almost nothing: a table may not hold more of them than such a file could hold of real ones."""
+    groups = (metadata.row_group(k) for k in range(metadata.num_row_groups))
+    values = sum(group.column(k).num_values for group in groups for k in range(group.num_columns))
+    allowed = VALUES_PER_BYTE * Path(path).stat().st_size + FREE_VALUES
+    if values > allowed:
+        raise InputError(path, f"{values} values in {Path(path).stat().st_size} bytes", "A decompression bomb: delete it and let snakemake make it again")
+
+
 def identity_of(table, path):
-    """The identity stored in a table's schema metadata."""
+    """The identity stored in a table's schema metadata. Raises InputError when there is none."""
     stored = (table.schema.metadata or {}).get(KEY.encode())
     if stored is None:
         raise InputError(path, "no identity in its metadata", "Delete it and let snakemake make it again")
-    try:
-        return json.loads(stored)
-    except ValueError as error:
-        raise InputError(path, f"its identity is damaged ({error})", "Delete it and let snakemake make it again") from None
+    identity = parse_json(stored, f"{path}: identity")
+    if not isinstance(identity, dict):
+        raise InputError(path, "its identity is damaged", "Delete it and let snakemake make it again")
+    return identity

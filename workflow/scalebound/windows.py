@@ -28,7 +28,10 @@ def read(path):
     table = read_parquet(path, STAGES)
     identity = identity_of(table, path)
     try:
-        rows, tokens = table["row"].to_numpy(), np.stack(table["tokens"].to_numpy(zero_copy_only=False)).astype(np.int32)
+        rows, tokens = table["row"].to_numpy(), np.stack(table["tokens"].to_numpy(zero_copy_only=False))
+        if tokens.dtype.kind not in "iu":
+            raise TypeError(f"tokens of type {tokens.dtype}")
+        tokens = tokens.astype(np.int32)
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(path, f"its columns are not row and tokens ({error})", "The file was altered: delete it and run snakemake again") from None
     if token_digest(tokens) != identity.get("tokens_sha256") or row_digest(rows) != identity.get("rows_sha256"):

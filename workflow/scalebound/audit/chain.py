@@ -1,18 +1,21 @@
 """Hashes, identities and completeness: is every artifact the one that its job made, from the inputs that lie there?"""
 
 import functools
-import json
 from pathlib import Path
 
+from scalebound.atomic import is_temporary
 from scalebound.audit.findings import REMAKE, Finding
 from scalebound.audit.identities import read_identity
 from scalebound.code_digest import stage_digest
 from scalebound.errors import InputError
-from scalebound.provenance import file_sha256, record_digest
+from scalebound.provenance import check_keys, file_sha256, parse_json, read_json, record_digest
 
 # what may lie under results/ without being a job's artifact
 BY_PRODUCTS = ("results/manifest.tsv", "results/audit.html", "results/audit.log", "results/paper-plan.log", "results/report.html", "results/.gitkeep")
 BY_PRODUCT_FOLDERS = ("results/crate/",)
+
+_ORPHAN = ("no such file: no rule makes it", "a file", "move it out of results/, or add the row that makes it")
+_LEFT_OVER = ("no temporary file", "a left-over of a job that was killed while it wrote; no result depends on it", "delete it, once no job is running")
 
 
 class Folder:
@@ -55,11 +58,11 @@ def check_job(job, folder):
 
 
 def orphans(jobs, folder):
-    """A finding for every file under results/ that no job and no known by-product accounts for."""
+    """A finding for every file under results/ that no job and no known by-product accounts for; left-overs are told apart."""
     known = {name for job in jobs for name in (*job.outputs, job.record, job.log)} | set(BY_PRODUCTS)
     crate = ("results/ro-crate-metadata.json",)
     return [
-        Finding(name, "no such file: no rule makes it", "a file", "move it out of results/, or add the row that makes it")
+        Finding(name, *(_LEFT_OVER if is_temporary(name) else _ORPHAN))
         for name in folder.files()
         if name not in known and name not in crate and not name.startswith(BY_PRODUCT_FOLDERS)
     ]
@@ -69,10 +72,11 @@ def _check_record(job, folder):
     if not folder.exists(job.record):
         return []
     try:
-        record = json.loads(folder.path(job.record).read_text(encoding="utf-8"))
-        outputs, stored = record["outputs"], record["record_sha256"]
-    except (ValueError, KeyError, TypeError) as error:
-        return [Finding(job.record, "a run record", f"unreadable ({error})")]
+        record = parse_json(folder.path(job.record).read_bytes(), job.record)
+        check_keys(record, {"outputs": dict, "record_sha256": str}, job.record)
+    except InputError as error:
+        return [Finding(job.record, "a run record", f"unreadable ({error.found})")]
+    outputs, stored = record["outputs"], record["record_sha256"]
     findings = []
     if record_digest(record) != stored:
         findings.append(Finding(job.record, f"record_sha256 {record_digest(record)}", stored))
@@ -97,7 +101,7 @@ def _check_identity(job, name, folder):
         findings.append(Finding(name, f"made by stage {job.stage}", f"made by stage {identity['stage']}"))
         return findings, False
     findings += _check_inputs(job, name, identity["inputs"], folder)
-    settings = identity.get("settings", {})
+    settings = identity["settings"]
     for key, value in job.settings.items():
         if key not in settings or settings[key] != value:
             findings.append(Finding(name, f"setting {key} = {value!r} (configuration)", f"{key} = {settings.get(key)!r}"))
@@ -120,11 +124,13 @@ def _check_inputs(job, name, inputs, folder):
 def _check_listing(listing, names, folder):
     """A JSON artifact's `files` must name exactly these files, with the digests that they have."""
     try:
-        value = json.loads(folder.path(listing).read_text(encoding="utf-8"))
-        stored = {file["name"]: file["sha256"] for file in value["files"]}
-    except (ValueError, KeyError, TypeError) as error:
-        return [Finding(listing, "a list of files with digests", f"unreadable ({error})")]
-    base = value.get("folder", str(Path(listing).parent))
+        value = {"folder": str(Path(listing).parent)} | read_json(folder.path(listing))
+        check_keys(value, {"folder": str, "files": list}, listing)
+        for file in value["files"]:
+            check_keys(file, {"name": str, "sha256": str}, listing)
+    except InputError as error:
+        return [Finding(listing, "a list of files with digests", f"unreadable ({error.found})")]
+    base, stored = value["folder"], {file["name"]: file["sha256"] for file in value["files"]}
     expected = {name: folder.sha256(name) for name in names if folder.exists(name)}
     found = {(Path(base) / name).as_posix(): digest for name, digest in stored.items()}
     findings = [Finding(listing, f"lists {name}", "does not", REMAKE) for name in sorted(set(names) - set(found))]

@@ -9,7 +9,7 @@ from PIL import Image
 from safetensors import safe_open
 
 from scalebound.errors import InputError
-from scalebound.provenance import KEY
+from scalebound.provenance import KEY, check_keys
 
 
 def read_identity(path):
@@ -25,9 +25,14 @@ def read_identity(path):
         raise InputError(path, f"no identity in a {suffix} file", "Delete it and let snakemake make it again") from None
     except Exception as error:  # whatever a damaged file makes a reader raise, it is one finding
         raise InputError(path, f"unreadable as {suffix} ({type(error).__name__}: {str(error)[:120]})", "Delete it and let snakemake make it again") from None
-    if not isinstance(identity, dict) or not isinstance(identity.get("inputs"), dict) or "stage" not in identity:
-        raise InputError(path, "its identity is damaged", "Delete it and let snakemake make it again")
+    _check(identity, path)
     return identity
+
+
+def _check(identity, path):
+    check_keys(identity, {"stage": str, "inputs": dict, "settings": dict}, path)
+    for entry in identity["inputs"].values():
+        check_keys(entry, {"path": str, "sha256": str}, path)
 
 
 def _json(path):

@@ -19,7 +19,7 @@ from scalebound.plan import DRAWS
 TEMPLATES = Path(__file__).resolve().parent / "templates"
 
 
-def write_page(results, out, findings=(), summary=None):
+def write_page(results, out, findings=(), summary=None, numbers=True):
     """Write the audit page of a folder of results.
 
     Args:
@@ -27,6 +27,7 @@ def write_page(results, out, findings=(), summary=None):
         out: path of the HTML file, which needs no other file and no network.
         findings: what an audit found wrong, objects with the attributes path, expected, found and repair.
         summary: {name: value} shown at the top; None when nothing was checked, and the page then claims nothing.
+        numbers: whether numbers were computed again; where they were not, the headline says so.
 
     A file that is missing or damaged costs the page the sections that show it; they say what is wrong.
     """
@@ -40,6 +41,7 @@ def write_page(results, out, findings=(), summary=None):
         "streams": streams,
         "findings": [_finding(finding) for finding in findings],
         "summary": None if summary is None else {str(key): str(value) for key, value in summary.items()},
+        "numbers": numbers,
         "legend": legend(),
         "homes": files.homes,
         "root": files.root.name,

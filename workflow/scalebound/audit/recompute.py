@@ -10,7 +10,6 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pyarrow.parquet as pq
 from safetensors.numpy import load_file
 
@@ -18,11 +17,12 @@ from scalebound import sampling
 from scalebound.architecture_id import read_architecture
 from scalebound.audit.findings import Finding
 from scalebound.audit.identities import read_identity
+from scalebound.bounds_table import read_bounds_table
 from scalebound.commands import decode, figures
 from scalebound.commands.bound import evaluate_files
 from scalebound.commands.compare import comparison_text, read_published
-from scalebound.commands.table import table_text
-from scalebound.corpus.rows import Rows
+from scalebound.commands.table import read_bounds, table_text
+from scalebound.corpus.rows import open_rows
 from scalebound.figures import style
 from scalebound.progress import progress
 from scalebound.provenance import read_json
@@ -50,8 +50,7 @@ def check_windows(job, folder):
         return [Finding(name, f"the rows of seed {job.settings['seed']}", "other rows")]
     if "tokens" not in job.inputs:
         return []
-    stream = read_json(folder.path(job.inputs["stream"]), "tokenize")
-    rows = Rows(folder.path(job.inputs["tokens"]), stream["rows"], stream["row_tokens"], stream["vocab_size"])
+    rows, _ = open_rows(folder.path(job.inputs["tokens"]), folder.path(job.inputs["stream"]))
     if not np.array_equal(rows.read(ids), tokens):
         return [Finding(name, f"tokens of those rows of {job.inputs['tokens']}", "other tokens")]
     return []
@@ -107,7 +106,7 @@ def check_bounds(jobs, folder, workers):
 
 
 def check_table(job, folder):
-    return _check_text(job, folder, table_text([read_json(folder.path(path), "bound") for path in job.inputs.values()]))
+    return _check_text(job, folder, table_text(read_bounds(folder.path(path)) for path in job.inputs.values()))
 
 
 def check_comparison(job, folder):
@@ -115,7 +114,7 @@ def check_comparison(job, folder):
     if not folder.exists(job.inputs["published"]):
         return []
     published = read_published(folder.path(job.inputs["published"]))
-    return _check_text(job, folder, comparison_text(pd.read_csv(folder.path(job.inputs["table"])), published, job.settings["quantizer"]))
+    return _check_text(job, folder, comparison_text(read_bounds_table(folder.path(job.inputs["table"])), published, job.settings["quantizer"]))
 
 
 def _check_text(job, folder, wanted):
@@ -138,7 +137,7 @@ def check_figure(job, folder):
     versions = {name: style.package_version(name) for name in identity["packages"]}
     if versions != identity["packages"]:
         return [], f"{png} not drawn again: made with {identity['packages']}, here {versions}"
-    drawn = figures.draw(pd.read_csv(folder.path(job.inputs["table"])), job.settings["figure"], job.settings["quantizer"], job.inputs["table"])
+    drawn = figures.draw(read_bounds_table(folder.path(job.inputs["table"])), job.settings["figure"], job.settings["quantizer"], job.inputs["table"])
     with tempfile.TemporaryDirectory() as temporary:
         again = [Path(temporary) / "again.png", Path(temporary) / "again.pdf"]
         style.save(drawn, *again, identity)

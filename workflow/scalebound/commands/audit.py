@@ -9,10 +9,11 @@ from pathlib import Path
 from rich import box
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from scalebound import atomic
 from scalebound.audit.run import audit
-from scalebound.errors import InputError
+from scalebound.errors import InputError, printable
 
 SHOWN = 40
 
@@ -33,11 +34,11 @@ def run(arguments):
     if arguments.page:
         from scalebound.audit.page import write_page
 
-        write_page(arguments.results, arguments.page, outcome.findings, summary(outcome))
+        write_page(arguments.results, arguments.page, outcome.findings, summary(outcome), numbers=not arguments.hashes_only)
         made.append(arguments.page)
     _print(console, outcome)
     for path in made:
-        console.print(f"wrote {path}", highlight=False, soft_wrap=True)
+        console.print(_plain(f"wrote {path}"), soft_wrap=True)
     if outcome.findings:
         sys.stdout.flush()
         raise InputError(arguments.results, f"{len(outcome.findings)} problems", "The list above names each file and its repair")
@@ -57,21 +58,34 @@ def summary(outcome):
 
 
 def _print(console, outcome):
-    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    table = _table(None, 2)
     for key, text in summary(outcome).items():
-        table.add_row(key, text)
+        table.add_row(key, _plain(text))
     console.print(table)
     for note in outcome.notes[:SHOWN]:
-        console.print(f"note: {note}", highlight=False, markup=False)
+        console.print(_plain(f"note: {note}"))
     for name in outcome.older[:SHOWN]:
-        console.print(f"older code: {name}", highlight=False, markup=False)
+        console.print(_plain(f"older code: {name}"))
     for finding in outcome.findings[:SHOWN]:
-        lines = Table(box=box.SIMPLE, show_header=False, padding=(0, 1, 0, 0))
+        lines = _table(box.SIMPLE, 1)
         for key in ("path", "expected", "found", "repair"):
-            lines.add_row({"path": "file"}.get(key, key), getattr(finding, key).replace("[", "\\["))
+            lines.add_row({"path": "file"}.get(key, key), _plain(getattr(finding, key)))
         console.print(lines)
     if len(outcome.findings) > SHOWN:
         console.print(f"... and {len(outcome.findings) - SHOWN} more")
+
+
+def _table(edge, space):
+    """Two columns without a heading; what is longer than a line is folded, never cut."""
+    table = Table(box=edge, show_header=False, padding=(0, space, 0, 0))
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    return table
+
+
+def _plain(text):
+    """Text of which nothing is markup for rich or a command for the terminal."""
+    return Text(printable(text), overflow="fold")
 
 
 def _write_manifest(path, rows):

@@ -24,6 +24,7 @@ def add_arguments(parser):
 def run(arguments):
     settings = read_settings(arguments, Quantizer)
     architecture, tensors = read_architecture(arguments.architecture), storage.read(arguments.codes)
+    _check_names(tensors, architecture, arguments.codes)
     data, sizes = message.encode(tensors, architecture)
     _check_round_trip(tensors, message.decode(data, architecture))
     made_of = identity("encode", {"codes": arguments.codes, "architecture": arguments.architecture}, settings.model_dump(), packages=["numpy"])
@@ -44,6 +45,12 @@ def run(arguments):
     atomic.write_json(arguments.out_report, report)
     print(f"{len(data)} bytes: {coded / n_params:.3f} bits per parameter, nominal {settings.bits}")
     return [arguments.out, arguments.out_report]
+
+
+def _check_names(tensors, architecture, path):
+    odd = sorted(set(tensors) ^ {parameter["name"] for parameter in architecture["parameters"]})
+    if odd:
+        raise InputError(path, f"it and the architecture differ in parameter {odd[0]!r}", "Quantize again")
 
 
 def _check_round_trip(tensors, decoded):

@@ -1,7 +1,6 @@
 """Draw one figure of a family from its table of bounds."""
 
-import pandas as pd
-
+from scalebound.bounds_table import read_bounds_table
 from scalebound.errors import InputError
 from scalebound.figures import bounds_by_size, comparison, loss_variation, rates, style, terms
 from scalebound.provenance import identity
@@ -20,7 +19,7 @@ def add_arguments(parser):
 
 
 def run(arguments):
-    drawn = draw(pd.read_csv(arguments.table), arguments.figure, arguments.quantizer, arguments.table)
+    drawn = draw(read_bounds_table(arguments.table), arguments.figure, arguments.quantizer, arguments.table)
     settings = {"figure": arguments.figure, "quantizer": arguments.quantizer}
     style.save(drawn, arguments.png, arguments.pdf, identity("figures", {"table": arguments.table}, settings, packages=["matplotlib", "pandas"]))
     print(f"{arguments.png} and {arguments.pdf}")

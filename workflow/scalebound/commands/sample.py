@@ -5,7 +5,7 @@ from pathlib import Path
 from scalebound import sampling, windows
 from scalebound.commands.arguments import add_settings, read_settings
 from scalebound.config import Draw
-from scalebound.corpus.rows import Rows
+from scalebound.corpus.rows import open_rows
 from scalebound.provenance import identity, read_json
 
 PACKAGES = ["datasets", "numpy"]
@@ -22,7 +22,7 @@ def run(arguments):
     settings, listing = read_settings(arguments, Draw), read_json(arguments.stream)
     if listing["identity"]["stage"] == "tokenize":
         tokens = Path(arguments.stream).with_name("tokens.bin")
-        stream = Rows(tokens, listing["rows"], listing["row_tokens"], listing["vocab_size"])
+        stream, _ = open_rows(tokens, arguments.stream)
         write_draw("sample", stream, {"tokens": tokens, "stream": arguments.stream}, settings, arguments)
     else:
         from scalebound.streams.opening import listed_settings, open_local

@@ -9,7 +9,7 @@ from scalebound import windows
 from scalebound.commands.arguments import add_settings, read_settings
 from scalebound.config import Scoring
 from scalebound.errors import InputError
-from scalebound.provenance import identity
+from scalebound.provenance import check_keys, identity
 from scalebound.tables import write_parquet
 
 
@@ -30,6 +30,7 @@ def run(arguments):
     torch.set_num_threads(arguments.threads)
     device = model_files.choose_device(settings.device)
     _, tokens, drawn = windows.read(arguments.windows)
+    check_keys(drawn, {"vocab_size": int}, arguments.windows)
     description = model_files.read_description(arguments.model)
     if drawn["vocab_size"] > description["vocab_size"]:
         found = f"windows of a vocabulary of {drawn['vocab_size']}, model output of {description['vocab_size']}"

@@ -2,13 +2,13 @@
 
 from pathlib import Path
 
-import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
+from scalebound.bounds_table import read_bounds_table
 from scalebound.counts import short_count
 from scalebound.errors import InputError
-from scalebound.provenance import read_json
+from scalebound.provenance import check_keys, read_json
 
 
 def add_arguments(parser):
@@ -20,8 +20,8 @@ def run(arguments):
     console = Console()
     for saved in _saved_configurations(Path(arguments.results)):
         table = saved.parent / "bounds.csv"
-        quantizer = read_json(saved, "resolved-config")["config"]["paper_quantizer"]
-        console.print(build(_read_table(table), quantizer, table))
+        quantizer = _paper_quantizer(saved)
+        console.print(build(read_bounds_table(table), quantizer, table))
         console.print(f"paper's and Azuma's bound: {quantizer} at nominal bits; best: least (F) at coded bits\n", style="dim")
         console.print(f"figures  {saved.parent / 'figures'}/", highlight=False, soft_wrap=True)
     if arguments.report:
@@ -36,11 +36,10 @@ def _saved_configurations(results):
     return found
 
 
-def _read_table(path):
-    try:
-        return pd.read_csv(path)
-    except (FileNotFoundError, ValueError) as error:
-        raise InputError(path, str(error), "Run snakemake first") from None
+def _paper_quantizer(saved):
+    config = read_json(saved, "resolved-config", {"config": dict})["config"]
+    check_keys(config, {"paper_quantizer": str}, saved)
+    return config["paper_quantizer"]
 
 
 def build(bounds, quantizer, path):

@@ -5,6 +5,7 @@ from pathlib import Path
 import pandas as pd
 
 from scalebound import atomic
+from scalebound.errors import InputError, first_line
 from scalebound.provenance import describe_files, identity, read_json
 
 
@@ -15,7 +16,7 @@ def add_arguments(parser):
 
 
 def run(arguments):
-    text = table_text([read_json(path, "bound") for path in arguments.bounds])
+    text = table_text(map(read_bounds, arguments.bounds))
     made_of = identity("table", {path: path for path in arguments.bounds}, {}, packages=["pandas"])
     atomic.write_bytes(arguments.out, text.encode())
     out = Path(arguments.out)
@@ -24,9 +25,22 @@ def run(arguments):
     return [arguments.out, arguments.out_identity]
 
 
-def table_text(bounds):
-    """bounds.csv as text: one row for each of the given bounds.json contents, ordered by size, tokens and name."""
-    table = pd.DataFrame([row(content) for content in bounds])
+def read_bounds(path):
+    """The line of the table that a bounds.json gives. Raises InputError when it lacks one of the numbers."""
+    content = read_json(path, "bound")
+    try:
+        line = row(content)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise InputError(path, f"no bounds of a checkpoint ({first_line(error)})", "Delete it and let snakemake make it again") from None
+    odd = [name for name, value in line.items() if isinstance(value, (dict, list))]
+    if odd:
+        raise InputError(path, f"{odd[0]} {str(line[odd[0]])[:60]!r}", "Delete it and let snakemake make it again")
+    return line
+
+
+def table_text(lines):
+    """bounds.csv as text: one row for each of the given lines, ordered by size, tokens and name."""
+    table = pd.DataFrame(list(lines))
     table = table.sort_values(["n_params", "n_tokens", "checkpoint", "quantizer"], kind="stable")
     return table.to_csv(index=False, float_format="%.10g", lineterminator="\n")
 

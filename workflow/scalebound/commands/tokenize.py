@@ -2,15 +2,12 @@
 
 from pathlib import Path
 
-from tokenizers import Tokenizer
-
 from scalebound import atomic
 from scalebound.commands.arguments import add_settings, read_settings
 from scalebound.corpus import documents, rows, tokenizer
 from scalebound.errors import InputError
 from scalebound.provenance import describe_files, identity
 from scalebound.stream_settings import WheelStream
-from scalebound.tables import read_parquet
 
 
 def add_arguments(parser):
@@ -25,9 +22,9 @@ def add_arguments(parser):
 
 def run(arguments):
     settings = read_settings(arguments, WheelStream)
-    training = [row for row in read_parquet(arguments.documents, "documents").to_pylist() if row["split"] == "train"]
+    training = [row for row in documents.read_list(arguments.documents) if row["split"] == "train"]
     texts = documents.read_texts(training, Path(arguments.wheels))
-    ids = tokenizer.encode_documents(Tokenizer.from_file(arguments.tokenizer), texts)
+    ids = tokenizer.encode_documents(tokenizer.read(arguments.tokenizer, settings.tokenizer.vocab_size), texts)
     with atomic.replacing(arguments.out) as temporary:
         found, used = rows.fill_rows(ids, arguments.rows, settings.row_tokens, temporary)
         pinned = settings.sha256.get(str(arguments.rows))

@@ -9,7 +9,6 @@ from scalebound.corpus import documents, tokenizer
 from scalebound.errors import InputError
 from scalebound.provenance import describe_files, identity
 from scalebound.stream_settings import WheelStream
-from scalebound.tables import read_parquet
 
 
 def add_arguments(parser):
@@ -22,7 +21,7 @@ def add_arguments(parser):
 
 def run(arguments):
     settings = read_settings(arguments, WheelStream).tokenizer
-    rows = read_parquet(arguments.documents, "documents").to_pylist()
+    rows = documents.read_list(arguments.documents)
     texts = documents.read_texts([row for row in rows if row["split"] == "tokenizer"], Path(arguments.wheels))
     text = tokenizer.train(texts, settings.vocab_size).to_str(pretty=True) + "\n"
     found = hashlib.sha256(text.encode()).hexdigest()

@@ -11,9 +11,10 @@ import pyarrow as pa
 from scalebound import atomic
 from scalebound.commands.arguments import add_settings, read_settings
 from scalebound.config import TrainingRun
-from scalebound.corpus.rows import Rows
-from scalebound.provenance import describe_files, identity, read_json
+from scalebound.corpus.rows import open_rows
+from scalebound.provenance import describe_files, identity
 from scalebound.tables import write_parquet
+from scalebound.tensor_files import full_disk_is_an_os_error
 
 PACKAGES = ["torch", "transformers"]
 FILES = ("config.json", "model.safetensors")
@@ -33,11 +34,11 @@ def run(arguments):
 
     from scalebound import training
 
-    settings, stream = read_settings(arguments, TrainingRun), read_json(arguments.stream, "tokenize")
+    settings = read_settings(arguments, TrainingRun)
     # one thread: a sum's order, and with it every bit of the result, does not depend on the machine's load
     torch.set_num_threads(1)
     torch.use_deterministic_algorithms(True)
-    rows = Rows(arguments.tokens, stream["rows"], stream["row_tokens"], stream["vocab_size"])
+    rows, _ = open_rows(arguments.tokens, arguments.stream)
     made_of = identity(
         "train", {"tokens": arguments.tokens, "stream": arguments.stream}, settings.model_dump(), packages=PACKAGES, device="cpu", dtype="float32", threads=1
     )
@@ -56,7 +57,8 @@ def _save(model, folder):
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as temporary:
         staged = Path(temporary) / folder.name
-        model.save_pretrained(staged)
+        with full_disk_is_an_os_error(folder):
+            model.save_pretrained(staged)
         (staged / "generation_config.json").unlink(missing_ok=True)
         if folder.exists():
             shutil.rmtree(folder)

@@ -2,11 +2,14 @@
 
 import hashlib
 import random
+from pathlib import Path
 
 from scalebound.corpus import wheels as wheel_files
 from scalebound.errors import InputError
+from scalebound.tables import read_parquet
 
 SPLITS = ("tokenizer", "heldout", "train")
+_COLUMNS = {"position": int, "split": str, "wheel": str, "path": str, "bytes": int, "sha256": str}
 
 
 def list_documents(paths):
@@ -43,19 +46,31 @@ def order_and_split(rows, seed, tokenizer_fraction, heldout_fraction):
     return split
 
 
+def read_list(path):
+    """The rows of documents.parquet as dicts. Raises InputError unless each holds all that a document is known by."""
+    rows = read_parquet(path, "documents").to_pylist()
+    for number, row in enumerate(rows):
+        odd = [name for name, kind in _COLUMNS.items() if not isinstance(row.get(name), kind)]
+        if odd:
+            raise InputError(path, f"row {number}: {odd[0]} {str(row.get(odd[0]))[:60]!r}", "Delete it and let snakemake make it again")
+        if Path(row["wheel"]).name != row["wheel"]:
+            raise InputError(path, f"row {number}: wheel {row['wheel'][:60]!r} is no file name", "Delete it and let snakemake make it again")
+    return rows
+
+
 def read_texts(rows, folder):
     """Yield the text of each row, in the order of the rows, from the wheels in `folder`.
 
     Raises:
-        InputError: a document is not the one whose digest the row holds.
+        InputError: a document is missing, is not the one whose digest the row holds, or is no UTF-8.
     """
     cache = {}
     for row in rows:
         if row["wheel"] not in cache:
             wanted = {r["path"] for r in rows if r["wheel"] == row["wheel"]}
             cache[row["wheel"]] = {name: text for name, text in wheel_files.documents(folder / row["wheel"]) if name in wanted}
-        text = cache[row["wheel"]].pop(row["path"])
-        if hashlib.sha256(text).hexdigest() != row["sha256"]:
+        text = cache[row["wheel"]].pop(row["path"], None)
+        if text is None or hashlib.sha256(text).hexdigest() != row["sha256"] or not _is_utf8(text):
             raise InputError(folder / row["wheel"], f"{row['path']} is not the document that the manifest lists", "Run snakemake again from `documents`")
         yield text.decode("utf-8")
 

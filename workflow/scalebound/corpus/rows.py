@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from scalebound.errors import InputError
+from scalebound.provenance import read_json
 
 
 def fill_rows(token_lists, rows, row_tokens, path):
@@ -31,6 +32,14 @@ def fill_rows(token_lists, rows, row_tokens, path):
     if written < wanted:
         raise InputError("stream", f"{written} training tokens, the runs need {wanted}", "Add wheels, or train smaller models")
     return digest.hexdigest(), used
+
+
+def open_rows(tokens, stream):
+    """(Rows, content of stream.json) of the two files that `tokenize` makes. Raises InputError when they do not fit."""
+    value = read_json(stream, "tokenize", {"rows": int, "row_tokens": int, "vocab_size": int})
+    if value["rows"] < 1 or value["row_tokens"] < 2 or value["vocab_size"] < 1:
+        raise InputError(stream, f"{value['rows']} rows of {value['row_tokens']} tokens", "Delete it and let snakemake make it again")
+    return Rows(tokens, value["rows"], value["row_tokens"], value["vocab_size"]), value
 
 
 class Rows:

@@ -1,8 +1,12 @@
 """A byte-level BPE tokenizer trained on documents that no model is trained on."""
 
+import json
+from pathlib import Path
+
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
-from scalebound.errors import InputError
+from scalebound.errors import InputError, first_line
+from scalebound.provenance import check_keys, parse_json
 
 END_OF_DOCUMENT = "<|endoftext|>"
 END_OF_DOCUMENT_ID = 0
@@ -10,9 +14,7 @@ END_OF_DOCUMENT_ID = 0
 
 def train(texts, vocab_size):
     """Train on an iterable of texts. Raises InputError when they do not yield `vocab_size` entries."""
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
+    tokenizer = _untrained()
     trainer = trainers.BpeTrainer(
         vocab_size=vocab_size,
         special_tokens=[END_OF_DOCUMENT],
@@ -24,6 +26,43 @@ def train(texts, vocab_size):
         found = tokenizer.get_vocab_size()
         raise InputError("tokenizer", f"{found} entries instead of {vocab_size}", "Raise tokenizer_fraction or lower vocab_size")
     return tokenizer
+
+
+def read(path, vocab_size):
+    """The tokenizer of tokenizer.json.
+
+    Raises:
+        InputError: unreadable, ids outside the vocabulary, or anything but what `train` makes: patterns of its own in a
+            foreign file could take for ever on a text.
+    """
+    try:
+        data = Path(path).read_bytes()
+    except FileNotFoundError:
+        raise InputError(path, "no such file", "Make it with snakemake, or correct the path") from None
+    if _pipeline(parse_json(data, path), path) != _pipeline(json.loads(_untrained().to_str()), path):
+        raise InputError(path, "not a byte-level BPE tokenizer as `scalebound tokenizer` trains it", "Delete it and let snakemake make it again")
+    try:
+        tokenizer = Tokenizer.from_buffer(data)
+    except Exception as error:  # the library raises nothing more precise for a file that is no tokenizer
+        raise InputError(path, f"not a tokenizer ({first_line(error)})", "Delete it and let snakemake make it again") from None
+    ids = sorted(tokenizer.get_vocab().values())
+    if ids != list(range(vocab_size)) or tokenizer.token_to_id(END_OF_DOCUMENT) != END_OF_DOCUMENT_ID:
+        raise InputError(path, f"{len(ids)} entries, {vocab_size} expected", "Delete it and let snakemake make it again")
+    return tokenizer
+
+
+def _untrained():
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    return tokenizer
+
+
+def _pipeline(value, path):
+    """All of a tokenizer's settings but what training learns."""
+    check_keys(value, {"model": dict}, path)
+    model = {key: setting for key, setting in value["model"].items() if key not in ("vocab", "merges")}
+    return {key: setting for key, setting in value.items() if key != "added_tokens"} | {"model": model}
 
 
 def encode_documents(tokenizer, texts, batch=64):

