@@ -148,13 +148,14 @@ def plug_in(family, scores, c):
 
 def _least(family, scores, value):
     """(point, value) where `value` of scores and a point is least, previewed on a part of the windows."""
-    thin = scores.thinned(PREVIEW_TOKENS)
+    thin = scores if scores.nll.size <= PREVIEW_TOKENS else scores.thinned(PREVIEW_TOKENS)
     shape = tuple(len(axis) for axis in family.axes.values())
 
     def point(index):
         return {name: float(axis[i]) for (name, axis), i in zip(family.axes.items(), index)}
 
-    index, least = least_on_grid(lambda i: value(scores, point(i)), shape, lambda i: value(thin, point(i)))
+    preview = None if thin is scores else lambda i: value(thin, point(i))
+    index, least = least_on_grid(lambda i: value(scores, point(i)), shape, preview)
     return point(index), least
 
 

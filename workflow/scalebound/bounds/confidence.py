@@ -7,7 +7,6 @@ Each bound holds with probability 1 - d. Values and bounds are in the same unit,
 import math
 
 import numpy as np
-from scipy.optimize import minimize_scalar
 
 from scalebound.bounds.geometric import from_means, geometric_bound
 from scalebound.errors import InputError
@@ -16,6 +15,7 @@ NAMES = ("betting", "empirical_bernstein", "hoeffding")
 
 # A bet's ceiling is the largest value plus a multiple of the range between these.
 LEAST_ROOM, MOST_ROOM = 1e-6, 1e6
+STAGES, POINTS = 4, 17  # of the search for it: the distance is found to about half a percent
 
 
 def betting_upper(values, largest, ceiling, failure_probability):
@@ -49,14 +49,16 @@ def forecast(name, pilot, largest, count, failure_probability):
 
 
 def _best_bet(pilot, largest, count, failure_probability):
+    """(ceiling, bound): a grid of distances that closes in on the least of a convex function."""
     pilot, c = _checked(pilot, largest), math.log(1 / failure_probability) / count
-
-    def bound(log_room):
-        ceiling = largest * (1 + math.exp(log_room))
-        return from_means(ceiling, np.log(ceiling - pilot).mean(), c)
-
-    found = minimize_scalar(bound, bounds=(math.log(LEAST_ROOM), math.log(MOST_ROOM)), method="bounded", options={"xatol": 1e-3})
-    return float(largest * (1 + math.exp(found.x))), float(found.fun)
+    low, high = math.log(LEAST_ROOM), math.log(MOST_ROOM)
+    for _ in range(STAGES):
+        distances = np.linspace(low, high, POINTS)
+        ceilings = largest * (1 + np.exp(distances))
+        bounds = from_means(ceilings, np.log(ceilings[:, None] - pilot).mean(axis=1), c)
+        best = int(np.argmin(bounds))
+        low, high = distances[max(best - 1, 0)], distances[min(best + 1, POINTS - 1)]
+    return float(ceilings[best]), float(bounds[best])
 
 
 def empirical_bernstein_upper(values, largest, failure_probability):
