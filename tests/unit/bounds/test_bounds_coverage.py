@@ -19,6 +19,7 @@ from scalebound.bounds import smoothing
 from scalebound.bounds.azuma import azuma_bound
 from scalebound.bounds.complexity import complexity, s_grid
 from scalebound.bounds.freedman import freedman_bound
+from scalebound.bounds.geometric import geometric_bound
 
 D = 0.05  # failure probability of every bound here
 ONE_S = np.array([0.99])
@@ -205,3 +206,99 @@ def halves_draws(draws=3000, n=400, alpha=1e-12):
 def test_azuma_holds_for_a_selected_predictor_exactly_if_it_pays_its_bits(bits_paid, holds):
     violated = [azuma_violated(draw, complexity(bits_paid, 400, D)) for draw in halves_draws()]
     assert no_more_than_allowed(violated) == holds
+
+
+def ceilings(draw, grid):
+    """a = D + max(floor, offset + slope (Y - least Y)) for each point of a grid: Y is predictable, and so is the ceiling."""
+    shifted = draw.reference - draw.reference.min()
+    return [draw.worst + np.maximum(floor, offset + slope * shifted) for floor, offset, slope in grid]
+
+
+def geometric_violated(draw, c, grid):
+    return draw.risk > min(geometric_bound(ceiling, draw.losses, c) for ceiling in ceilings(draw, grid))
+
+
+ONE_CEILING = [(1e-4, 0.0, 0.0)]
+SIX_CEILINGS = [(0.01, offset, slope) for offset in (5.0, 60.0) for slope in (0.0, 1.0, 3.0)]
+
+
+def hidden_markov_draws(draws, n, seed, alpha=0.05):
+    """`Draw`s of a fixed bigram predictor on a source with a hidden state; the filter gives the risk exactly.
+
+    The source switches between two habits that it rarely leaves, so that losses come in bursts and no window of the
+    stream has the same mean as another.
+    """
+    rng = np.random.default_rng(seed)
+    stay = np.array([[0.97, 0.03], [0.06, 0.94]])
+    emit = np.array([[0.85, 0.1, 0.04, 0.01], [0.1, 0.2, 0.3, 0.4]])
+    predictor = np.array([[0.8, 0.1, 0.05, 0.05], [0.5, 0.2, 0.2, 0.1], [0.25, 0.25, 0.25, 0.25], [0.1, 0.1, 0.2, 0.6]])
+    table = smoothing.smoothed_loss(-np.log(predictor), alpha, 4)
+    references = smoothing.reference_loss(-(predictor * np.log(predictor)).sum(axis=1), alpha)
+    hidden, before, belief = np.zeros(draws, dtype=int), np.zeros(draws, dtype=int), np.tile([1.0, 0.0], (draws, 1))
+    losses, reference, risk = np.empty((3, draws, n))
+    for k in range(n):
+        expected = belief @ stay
+        hidden = (rng.random(draws) > stay[hidden, 0]).astype(int)
+        after = (rng.random(draws)[:, None] > np.cumsum(emit[hidden], axis=1)[:, :-1]).sum(axis=1)
+        losses[:, k], reference[:, k] = table[before, after], references[before]
+        risk[:, k] = ((expected @ emit) * table[before]).sum(axis=1)
+        belief = expected * emit[:, after].T
+        belief /= belief.sum(axis=1, keepdims=True)
+        before = after
+    worst = smoothing.worst_case_loss(alpha, 4)
+    return [Draw(*rows, worst, mean) for *rows, mean in zip(losses, reference, risk.mean(axis=1))]
+
+
+@pytest.fixture(scope="module")
+def hidden_states():
+    return hidden_markov_draws(draws=2000, n=200, seed=7)
+
+
+def test_the_filter_gives_the_mean_of_the_losses(hidden_states):
+    excess = np.array([draw.losses.mean() - draw.risk for draw in hidden_states])
+    assert abs(excess.mean()) < 5 * excess.std() / np.sqrt(len(excess))
+
+
+@pytest.mark.parametrize("source", ["four_states", "hidden_states"])
+def test_geometric_and_freedman_hold_and_their_mutants_fail(source, request):
+    draws = request.getfixturevalue(source)[:2000]
+    c = complexity(0, 200, D, len(SIX_CEILINGS))
+    assert no_more_than_allowed([geometric_violated(draw, c, SIX_CEILINGS) for draw in draws])
+    assert no_more_than_allowed([freedman_violated(draw, c, s_grid(6)) for draw in draws])
+    for factor in (0.0, -1.0):
+        assert not no_more_than_allowed([geometric_violated(draw, factor * c, SIX_CEILINGS) for draw in draws[:500]])
+        assert not no_more_than_allowed([freedman_violated(draw, factor * c, s_grid(6)) for draw in draws[:500]])
+
+
+def test_geometric_holds_and_is_nearly_tight_on_rare_losses():
+    violated = [geometric_violated(draw, complexity(0, 800, D), ONE_CEILING) for draw in rare_loss_draws(np.log(1 / D), 6000)]
+    assert no_more_than_allowed(violated)
+    assert np.mean(violated) > 0.7 * D
+
+
+@pytest.mark.parametrize("share", [0.5, 0.8])
+def test_geometric_at_a_share_of_its_complexity_fails_on_rare_losses(share):
+    draws = rare_loss_draws(share * np.log(1 / D), 3000)
+    assert no_more_than_allowed([geometric_violated(draw, complexity(0, 800, D), ONE_CEILING) for draw in draws])
+    assert not no_more_than_allowed([geometric_violated(draw, share * complexity(0, 800, D), ONE_CEILING) for draw in draws])
+
+
+@pytest.mark.parametrize("bits_paid", [0, BITS // 2])
+def test_geometric_holds_for_a_selected_predictor_exactly_if_it_pays_its_bits(bits_paid):
+    draws = rare_tokens_draws(bits_paid)
+    assert no_more_than_allowed([geometric_violated(draw, complexity(BITS, 1000, D), ONE_CEILING) for draw in draws])
+    assert not no_more_than_allowed([geometric_violated(draw, complexity(bits_paid, 1000, D), ONE_CEILING) for draw in draws])
+
+
+def test_a_ceiling_that_looks_at_the_token_is_no_bound(four_states):
+    """Predictability is needed: a ceiling that rises with the loss itself clears the worst case, yet hides how losses vary."""
+    c = complexity(0, 200, D)
+    peeking = [draw.risk > geometric_bound(draw.worst + 0.1 + draw.losses, draw.losses, c) for draw in four_states[:1000]]
+    assert not no_more_than_allowed(peeking)
+
+
+def test_a_ceiling_below_the_worst_case_is_no_bound():
+    """A ceiling that clears every loss seen, but not what could occur, fails on the streams without a rare loss."""
+    draws = rare_loss_draws(np.log(1 / D) / 4, 3000)
+    seen = [draw.risk > geometric_bound(min(draw.losses.max() + 0.1, draw.worst + 0.1), draw.losses, complexity(0, 800, D)) for draw in draws]
+    assert not no_more_than_allowed(seen)

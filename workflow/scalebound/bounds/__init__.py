@@ -8,4 +8,12 @@
 | azuma | the Azuma bound | Lotfi, Kuang et al. 2024 |
 | decomposition | the paper's bound split into its terms | the paper, Theorem 3.4 |
 | evaluation | all of them for one set of scores | |
+| geometric | the geometric-mean bound (G) and its tangent, of which (F) is one | theory, sections 3 and 6 |
+| ceilings | families of ceilings for (G), and the grids that C pays for | theory, sections 3 and 4 |
+| grid_search | the least value over a product of grids | |
+| token_scores | scores of a draw of windows, checked | |
+| linearization | (G) and (F) as the mean of one bounded value a window | theory, section 6 |
+| confidence | upper confidence bounds: betting, empirical Bernstein, Hoeffding | Waudby-Smith and Ramdas 2024; Maurer and Pontil 2009 |
+| certificate | a bound with the subsampling covered | theory, section 6 |
+| recheck | a certificate recomputed by independent code | |
 """
