@@ -62,11 +62,20 @@ class Draw(Model):
 class Sampling(Model):
     score: Draw = Field(description="the draw that the bounds are computed on")
     calibration: Draw = Field(description="the draw that quantizers may look at")
+    tuning: Draw | None = Field(None, description="the draw that codes are tuned on, for quantizers that do")
+    certify: Draw | None = Field(None, description="the draw that certificates are computed on; no choice may look at it")
+
+    def draws(self):
+        """{name: Draw} of the draws that there are."""
+        return {name: draw for name in type(self).model_fields if (draw := getattr(self, name)) is not None}
 
     @model_validator(mode="after")
     def _different_seeds(self):
-        if self.score.seed == self.calibration.seed:
-            raise ValueError("score.seed and calibration.seed must differ: calibration may not see the scored draw")
+        draws = list(self.draws().items())
+        for k, (name, draw) in enumerate(draws):
+            for other, earlier in draws[:k]:
+                if draw.seed == earlier.seed:
+                    raise ValueError(f"{other}.seed and {name}.seed must differ: what a choice looks at may not be what it is judged on")
         return self
 
 
@@ -93,18 +102,54 @@ class Quantizer(Model):
     damping: float = Field(0.01, gt=0, le=1, description="GPTQ: share of the Hessian's mean diagonal added to it")
 
 
+class Grids(Model):
+    """Grids of ceilings, fixed before any data is seen; C pays for their sizes. Offsets and floors are nats above the worst-case loss."""
+
+    alpha_points: int = Field(40, ge=1)
+    alpha_min: float = Field(0.002, gt=0, lt=1)
+    alpha_max: float = Field(0.5, gt=0, lt=1)
+    s_points: int = Field(1000, ge=1, description="method freedman only")
+    floor_points: int = Field(9, ge=1)
+    floor_min: float = Field(0.01, gt=0)
+    floor_max: float = Field(2.56, gt=0)
+    offset_points: int = Field(49, ge=1)
+    offset_min: float = -12.0
+    offset_max: float = 60.0
+    slope_points: int = Field(21, ge=1)
+    slope_max: float = Field(5.0, ge=0, description="nats per nat of the model's entropy")
+
+    @model_validator(mode="after")
+    def _ordered(self):
+        for name in ("alpha", "floor", "offset"):
+            if getattr(self, f"{name}_min") > getattr(self, f"{name}_max"):
+                raise ValueError(f"{name}_min {getattr(self, f'{name}_min')} must not be above {name}_max {getattr(self, f'{name}_max')}")
+        return self
+
+
 class Bound(Model):
     failure_probability: float = Field(0.01, gt=0, lt=1)
     s_points: int = Field(1000, ge=1, description="|K|: the grid s = i / (|K| + 1)")
     alpha_points: int = Field(40, ge=1, description="|G_a|: geometric grid of smoothing weights")
     alpha_min: float = Field(0.002, gt=0, lt=1)
     alpha_max: float = Field(0.5, gt=0, lt=1)
+    ceilings: Grids = Field(Grids(), description="grids of the geometric-mean bound (G), for estimates and certificates")
 
     @model_validator(mode="after")
     def _ordered(self):
         if self.alpha_points > 1 and self.alpha_min >= self.alpha_max:
             raise ValueError(f"alpha_min {self.alpha_min} must be below alpha_max {self.alpha_max}")
         return self
+
+
+class Certificate(Model):
+    """How the decoded model of one quantizer is certified; everything here is fixed before the scores are seen."""
+
+    quantizer: Slug | None = Field(None, description="the quantizer whose decoded model is certified; null: no certificates")
+    method: Literal["geometric", "freedman"] = "geometric"
+    confidence: Literal["betting", "empirical_bernstein", "hoeffding"] = Field("betting", description="bound on the mean over the draw")
+    stream_failure_probability: float = Field(0.0001, gt=0, lt=1, description="d1, over the training stream")
+    draw_failure_probability: float = Field(0.0099, gt=0, lt=1, description="d2, over the draw of the windows")
+    pilot_share: float = Field(0.1, gt=0, lt=1, description="share of the draw that choices are made on; the rest is bounded")
 
 
 class Config(Model):
@@ -120,6 +165,7 @@ class Config(Model):
     quantize_with: list[Slug] = Field(min_length=1, description="names of the quantizers to run")
     paper_quantizer: Slug = Field(description="the quantizer that figures and summary take for the paper's")
     bound: Bound = Bound()
+    certificate: Certificate = Certificate()
 
     @model_validator(mode="after")
     def _references(self):
@@ -130,6 +176,11 @@ class Config(Model):
             raise ValueError(f"quantize_with names {unknown[0]!r}, which is not among quantizers {sorted(self.quantizers)}")
         if self.paper_quantizer not in self.quantize_with:
             raise ValueError(f"paper_quantizer {self.paper_quantizer!r} is not among quantize_with {self.quantize_with}")
+        if self.certificate.quantizer is not None:
+            if self.certificate.quantizer not in self.quantize_with:
+                raise ValueError(f"certificate.quantizer {self.certificate.quantizer!r} is not among quantize_with {self.quantize_with}")
+            if self.sampling.certify is None:
+                raise ValueError("certificate.quantizer needs a draw of its own: give sampling.certify")
         for name, run in self.training.items():
             wheels = sorted(stream for stream, settings in self.streams.items() if settings.kind == "wheels")
             if run.stream not in wheels:

@@ -13,7 +13,6 @@ from scalebound.errors import InputError
 from scalebound.provenance import check_keys, read_json
 from scalebound.stream_settings import is_remote
 
-DRAWS = ("score", "calibration")
 # the table of the family that each figure is drawn from
 FIGURES = {
     "bounds_by_size": "bounds.csv",
@@ -21,6 +20,7 @@ FIGURES = {
     "loss_variation": "bounds.csv",
     "rates": "bounds.csv",
     "comparison": "comparison.csv",
+    "certificates": "certificates.csv",
 }
 FIGURE_FORMATS = ("png", "pdf")
 
@@ -59,7 +59,8 @@ class Plan:
 
     def tables_of(self, family):
         """The tables that a family has."""
-        return ["bounds.csv", *(["comparison.csv"] if family in self.config.published else [])]
+        compared, certified = family in self.config.published, self.config.certificate.quantizer is not None
+        return ["bounds.csv", *(["comparison.csv"] if compared else []), *(["certificates.csv"] if certified else [])]
 
     def figures_of(self, family):
         """The figures that a family's tables can be drawn as."""
@@ -72,6 +73,14 @@ class Plan:
     def bounds_of(self, family):
         slugs = [slug for f, slug in self.checkpoints if f == family]
         return [f"results/{family}/{slug}/quantizers/{q}/bound/bounds.json" for slug in slugs for q in self.config.quantize_with]
+
+    def certificates_of(self, family):
+        """The files that the table of certificates is made from, checkpoint by checkpoint."""
+        slugs = [slug for f, slug in self.checkpoints if f == family]
+        return [f"{self.certificate_folder(family, slug)}/certificate.json" for slug in slugs]
+
+    def certificate_folder(self, family, slug):
+        return f"results/{family}/{slug}/quantizers/{self.config.certificate.quantizer}/certificate"
 
     def checkpoint_files(self, run):
         return [f"results/training/{run}/step{k}/{name}" for k in self._run(run).kept_steps() for name in ("config.json", "model.safetensors")]
@@ -143,13 +152,19 @@ class Plan:
         return _json(self._run(run))
 
     def draw_settings(self, draw):
-        return _json(getattr(self.config.sampling, draw))
+        return _json(self.config.sampling.draws()[draw])
 
     def scoring_settings(self):
         return _json(self.config.scoring)
 
     def quantizer_settings(self, quantizer):
         return _json(self.config.quantizers[quantizer])
+
+    def certificate_settings(self):
+        return _json(self.config.certificate)
+
+    def ceiling_settings(self):
+        return _json(self.config.bound.ceilings)
 
     def bound_settings(self):
         return _json(self.config.bound)

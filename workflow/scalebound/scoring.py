@@ -131,7 +131,8 @@ def _score_batch(model, head, batch, first_window):
         window, position = divmod(int(bad.nonzero()[0]), targets.shape[1])
         where = f"window {first_window + window}, position {position}"
         raise InputError("model", f"loss or entropy is not finite at {where}", "Check the weights; score in float32 or bfloat16")
-    return tuple(x.reshape(targets.shape).cpu().numpy() for x in (nll, entropy))
+    # neither is negative; rounding of fp32 may say so
+    return tuple(x.clamp(min=0).reshape(targets.shape).cpu().numpy() for x in (nll, entropy))
 
 
 def _chunked(logits, targets):

@@ -6,7 +6,7 @@ Paths are relative to the folder that holds `results`.
 
 from dataclasses import dataclass, field
 
-from scalebound.plan import DRAWS, FIGURE_FORMATS, FIGURES
+from scalebound.plan import FIGURE_FORMATS, FIGURES
 from scalebound.sampling import rows_seen
 
 
@@ -115,11 +115,11 @@ def _checkpoint_jobs(plan, row):
     folder = f"results/{row.family}/{row.slug}"
     resolved = f"{folder}/resolve/resolved.json"
     jobs = [*(_release_jobs(plan, row, folder) if row.source == "hub" else []), _resolve_job(plan, row, folder)]
-    jobs += [_draw_job(plan, row, folder, draw) for draw in DRAWS]
+    jobs += [_draw_job(plan, row, folder, draw) for draw in plan.config.sampling.draws()]
     jobs.append(_score_job(plan, folder, resolved, folder))
     for quantizer in plan.config.quantize_with:
         jobs += _quantizer_jobs(plan, folder, quantizer)
-    return jobs
+    return jobs + (_certificate_jobs(plan, row, folder) if plan.config.certificate.quantizer else [])
 
 
 def _release_jobs(plan, row, folder):
@@ -148,7 +148,7 @@ def _resolve_job(plan, row, folder):
 
 def _draw_job(plan, row, folder, draw):
     windows, stream = f"{folder}/sample/{draw}/windows.parquet", plan.config.streams[row.stream]
-    settings = getattr(plan.config.sampling, draw).model_dump() | {"tokens_seen": row.tokens_seen}
+    settings = plan.config.sampling.draws()[draw].model_dump() | {"tokens_seen": row.tokens_seen}
     if stream.kind in ("wheels", "megatron"):
         settings["rows_seen"] = rows_seen(row.tokens_seen, stream.row_tokens)
     record, log = f"{folder}/sample/{draw}/run.json", f"{folder}/sample/{draw}/sample.log"
@@ -201,7 +201,7 @@ def _quantizer_jobs(plan, checkpoint, quantizer):
 def _family_jobs(plan, family):
     folder = f"results/{family}"
     config, table, named = f"{folder}/config.json", f"{folder}/bounds.csv", f"{folder}/bounds.identity.json"
-    bounds = plan.bounds_of(family)
+    bounds, certified = plan.bounds_of(family), plan.certificates_of(family) if plan.config.certificate.quantizer else []
     jobs = [
         Job("resolved-config", f"{folder}/config.run.json", f"{folder}/config.log", {config: config}),
         Job(
@@ -213,6 +213,8 @@ def _family_jobs(plan, family):
             files={named: [table]},
         ),
     ]
+    if certified:
+        jobs.append(_certificates_job(plan, family, certified, bounds))
     if family in plan.config.published:
         jobs.append(_comparison_job(plan, family, table))
     for name in plan.figures_of(family):
@@ -221,6 +223,37 @@ def _family_jobs(plan, family):
         base = f"{folder}/figures/{name}"
         jobs.append(Job("figures", f"{base}.run.json", f"{base}.log", {path: path for path in drawn}, {"table": f"{folder}/{FIGURES[name]}"}, settings))
     return jobs
+
+
+def _certificates_job(plan, family, certified, bounds):
+    base = f"results/{family}/certificates"
+    out, named = f"{base}.csv", f"{base}.identity.json"
+    inputs, settings = {path: path for path in (*certified, *bounds)}, {"paper_quantizer": plan.config.paper_quantizer}
+    return Job("certificates", f"{base}.run.json", f"{base}.log", {out: named, named: named}, inputs, settings, {named: [out]})
+
+
+def _certificate_jobs(plan, row, checkpoint):
+    """The decoded model scored on a draw of its own, and the certificate with copies of what it rests on."""
+    source, folder = f"{checkpoint}/quantizers/{plan.config.certificate.quantizer}", plan.certificate_folder(row.family, row.slug)
+    scores, windows = f"{folder}/scores.parquet", f"{checkpoint}/sample/certify/windows.parquet"
+    decoded, certificate = f"{source}/decode/decoded.json", f"{folder}/certificate.json"
+    copies = [f"{folder}/{name}" for name in ("model.sbq", "architecture.json", "windows.parquet")]
+    inputs = {"model": f"{checkpoint}/resolve/resolved.json", "code": f"{source}/encode/code.json", "message": f"{source}/encode/model.sbq"}
+    inputs |= {"architecture": f"{checkpoint}/resolve/architecture.json", "windows": windows, "scores": scores}
+    settings = plan.config.certificate.model_dump() | {"ceilings": plan.config.bound.ceilings.model_dump()}
+    scoring = plan.config.scoring.model_dump()
+    return [
+        Job("score", f"{folder}/score.run.json", f"{folder}/score.log", {scores: scores}, {"model": decoded, "windows": windows}, scoring),
+        Job(
+            "certify",
+            f"{folder}/run.json",
+            f"{folder}/certify.log",
+            {certificate: certificate, **dict.fromkeys(copies, certificate)},
+            inputs,
+            settings,
+            {certificate: [*copies, scores]},
+        ),
+    ]
 
 
 def _comparison_job(plan, family, table):

@@ -14,7 +14,6 @@ from scalebound.audit import page_sections as sections
 from scalebound.audit.page_files import DAMAGE, Files, attempt
 from scalebound.audit.page_text import legend
 from scalebound.audit.page_values import anchor
-from scalebound.plan import DRAWS
 
 TEMPLATES = Path(__file__).resolve().parent / "templates"
 
@@ -106,7 +105,7 @@ def _checkpoint(files, family, slug, quantizers):
         "slug": slug,
         "anchor": home,
         "resolved": make(f"{home}/resolve", sections.resolved, folder),
-        "draws": [(name, make(f"{home}/sample/{name}", sections.draw, folder, name)) for name in DRAWS],
+        "draws": [(name, make(f"{home}/sample/{name}", sections.draw, folder, name)) for name in _draws(files.root / folder)],
         "scores": make(f"{home}/score", scores.plain_scores, folder),
         "worst": make(f"{home}/score/windows", scores.worst_windows, folder),
         "training": make(f"{home}/resolve/training", sections.training, folder),
@@ -116,6 +115,12 @@ def _checkpoint(files, family, slug, quantizers):
     made["stream"] = next((stream for stream in streams if isinstance(stream, str) and stream), None)
     made["stream_anchor"] = anchor("streams", made["stream"])
     return made
+
+
+def _draws(folder):
+    """The draws of a checkpoint: the two that every one has, and those that lie there."""
+    found = {path.name for path in (folder / "sample").glob("*") if path.is_dir()}
+    return ["score", "calibration", *sorted(found - {"score", "calibration"})]
 
 
 def _quantizer(make, checkpoint, parent, name):

@@ -20,7 +20,9 @@ from scalebound.audit.identities import read_identity
 from scalebound.bounds_table import read_bounds_table
 from scalebound.commands import decode, figures
 from scalebound.commands.bound import evaluate_files
+from scalebound.commands.certificates import certificates_text
 from scalebound.commands.compare import comparison_text, read_published
+from scalebound.commands.verify import certificate_problems
 from scalebound.commands.table import read_bounds, table_text
 from scalebound.corpus.rows import open_rows
 from scalebound.figures import style
@@ -103,6 +105,20 @@ def check_bounds(jobs, folder, workers):
             findings += [Finding(next(iter(job.outputs)), *problem)] if problem else []
             bar.update(1)
     return findings
+
+
+def check_certificate(job, folder):
+    """Every number of the certificate follows from its scores, by other code than the one that made it."""
+    (name,) = (path for path in job.outputs if path.endswith("certificate.json"))
+    certificate = read_json(folder.path(name), "certify")
+    problems = certificate_problems(folder.path(name).parent, certificate)
+    return [Finding(name, f"{what} {wanted}", f"{stated}") for what, stated, wanted in problems]
+
+
+def check_certificates(job, folder):
+    certificates = [read_json(folder.path(path), "certify") for path in job.inputs.values() if path.endswith("certificate.json")]
+    bounds = [read_bounds(folder.path(path)) for path in job.inputs.values() if path.endswith("bounds.json")]
+    return _check_text(job, folder, certificates_text(certificates, bounds, job.settings["paper_quantizer"]))
 
 
 def check_table(job, folder):

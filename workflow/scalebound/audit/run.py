@@ -19,6 +19,8 @@ _CHECKS = {
     "encode": recompute.check_code,
     "decode": recompute.check_decoded,
     "table": recompute.check_table,
+    "certify": recompute.check_certificate,
+    "certificates": recompute.check_certificates,
     "compare": recompute.check_comparison,
 }
 

@@ -10,9 +10,13 @@ import numpy as np
 
 from scalebound.bounds import smoothing
 from scalebound.bounds.azuma import azuma_bound
+from scalebound.bounds.ceilings import Grids as CeilingGrids
+from scalebound.bounds.ceilings import family_of
+from scalebound.bounds.certificate import plug_in
 from scalebound.bounds.complexity import alpha_grid, complexity, s_grid
 from scalebound.bounds.decomposition import decompose
 from scalebound.bounds.freedman import freedman_bound
+from scalebound.bounds.token_scores import TokenScores
 from scalebound.errors import InputError
 
 
@@ -35,7 +39,7 @@ def evaluate(problem, code_length_bits, settings):
     """Every bound at one code length, as a JSON-able dict; `settings` is a config.Bound.
 
     (P) uses the closed-form alpha, which the code length alone determines, so its C pays for the grid of s only; (F)
-    and Azuma search the grid of alpha and pay for it.
+    and Azuma search the grid of alpha and pay for it, (G) the grids of its ceilings.
 
     Raises:
         InputError: a loss or entropy that is not finite.
@@ -45,12 +49,14 @@ def evaluate(problem, code_length_bits, settings):
         raise InputError("scores", "a loss or entropy is NaN or infinite", "Score the checkpoint again")
     delta, s_values = settings.failure_probability, s_grid(settings.s_points)
     alphas = alpha_grid(settings.alpha_points, settings.alpha_min, settings.alpha_max)
-    n = problem.tokens
+    n, family = problem.tokens, family_of("geometric", CeilingGrids(**settings.ceilings.model_dump()))
+    c_geometric = complexity(code_length_bits, n, delta, *(len(axis) for axis in family.axes.values()))
     c_paper = complexity(code_length_bits, n, delta, settings.s_points)
     return {
         "code_length_bits": code_length_bits,
         "paper": _paper(problem, c_paper, s_values),
         "freedman": _direct(problem, complexity(code_length_bits, n, delta, settings.s_points, settings.alpha_points), s_values, alphas),
+        "geometric": _geometric(problem, family, c_geometric),
         "azuma": _azuma(problem, complexity(code_length_bits, n, delta, settings.alpha_points), alphas),
     }
 
@@ -70,6 +76,13 @@ def _direct(problem, c, s_values, alphas):
         start = int(np.searchsorted(s_values, results[-1][0].s))
     best, alpha = min(results, key=lambda result: result[0].value)
     return {"bound": best.value, "C": c, "alpha": float(alpha), "s": best.s, "sigma": best.sigma}
+
+
+def _geometric(problem, family, c):
+    # the shape in windows matters to certificates only
+    scores = TokenScores(problem.nll[:, None], problem.entropy[:, None], problem.vocab_size)
+    best = plug_in(family, scores, c)
+    return {"bound": best["value"], "C": c, "point": best["point"]}
 
 
 def _azuma(problem, c, alphas):

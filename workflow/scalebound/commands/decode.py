@@ -24,15 +24,21 @@ def add_arguments(parser):
 
 def run(arguments):
     architecture, folder = read_architecture(arguments.architecture), Path(arguments.out)
-    weights = rebuild(_read(arguments.message), architecture, arguments.message)
+    count = write_model(_read(arguments.message), architecture, folder, arguments.message)
     made_of = identity("decode", {"message": arguments.message, "architecture": arguments.architecture}, {}, packages=["numpy"])
-    atomic.write_bytes(folder / "config.json", (json.dumps(architecture["config"], indent=2, sort_keys=True) + "\n").encode())
-    write_tensors(folder / "model.safetensors", weights, {"format": "pt"})
     files = describe_files(folder, FILES)
     facts = {key: architecture[key] for key in ("n_params", "vocab_size")}
     atomic.write_json(folder / "decoded.json", {"identity": made_of, "folder": str(folder), "files": files, **facts})
-    print(f"{len(weights)} parameters rebuilt from {arguments.message}")
+    print(f"{count} parameters rebuilt from {arguments.message}")
     return [folder / name for name in (*FILES, "decoded.json")]
+
+
+def write_model(data, architecture, folder, where):
+    """Write config.json and model.safetensors of a message into `folder`; returns the number of parameters."""
+    weights = rebuild(data, architecture, where)
+    atomic.write_bytes(folder / "config.json", (json.dumps(architecture["config"], indent=2, sort_keys=True) + "\n").encode())
+    write_tensors(folder / "model.safetensors", weights, {"format": "pt"})
+    return len(weights)
 
 
 def rebuild(data, architecture, where):

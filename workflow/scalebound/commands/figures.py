@@ -2,10 +2,17 @@
 
 from scalebound.bounds_table import read_bounds_table
 from scalebound.errors import InputError
-from scalebound.figures import bounds_by_size, comparison, loss_variation, rates, style, terms
+from scalebound.figures import bounds_by_size, certificates, comparison, loss_variation, rates, style, terms
 from scalebound.provenance import identity
 
-FIGURES = {"bounds_by_size": bounds_by_size, "terms": terms, "loss_variation": loss_variation, "rates": rates, "comparison": comparison}
+FIGURES = {
+    "bounds_by_size": bounds_by_size,
+    "terms": terms,
+    "loss_variation": loss_variation,
+    "rates": rates,
+    "comparison": comparison,
+    "certificates": certificates,
+}
 # drawn from the rows of one quantizer
 ONE_QUANTIZER = ("bounds_by_size", "terms", "loss_variation")
 

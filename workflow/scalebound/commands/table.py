@@ -54,9 +54,13 @@ def row(bounds):
     line |= {key: bounds[key] for key in ("nominal_bits_per_param", "coded_bits_per_param", "train_loss", "quantized_loss")}
     line |= {key: nominal["paper"][key] for key in ("C", "sigma", "alpha")}
     line |= {"paper_bound": nominal["paper"]["bound"], "paper_bound_sqrt": nominal["paper"]["bound_sqrt"]}
-    line |= {"freedman_bound": nominal["freedman"]["bound"], "azuma_bound": nominal["azuma"]["bound"]}
+    line |= {"freedman_bound": nominal["freedman"]["bound"], "geometric_bound": nominal["geometric"]["bound"], "azuma_bound": nominal["azuma"]["bound"]}
     line |= {f"term_{name}": value for name, value in nominal["paper"]["terms"].items() if name != "train_loss"}
     line |= {"freedman_alpha": nominal["freedman"]["alpha"], "freedman_s": nominal["freedman"]["s"], "azuma_alpha": nominal["azuma"]["alpha"]}
     line |= {"C_coded": coded["paper"]["C"], "sigma_coded": coded["paper"]["sigma"], "paper_bound_coded": coded["paper"]["bound"]}
-    line |= {"freedman_bound_coded": coded["freedman"]["bound"], "azuma_bound_coded": coded["azuma"]["bound"]}
+    line |= {
+        "freedman_bound_coded": coded["freedman"]["bound"],
+        "geometric_bound_coded": coded["geometric"]["bound"],
+        "azuma_bound_coded": coded["azuma"]["bound"],
+    }
     return line | {"sampled_windows": bounds["sampled_windows"], "sampling": bounds["sampling"]}

@@ -1,0 +1,100 @@
+"""Certify the decoded model of a checkpoint: certificate.json beside copies of everything that it rests on."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from scalebound import atomic, windows
+from scalebound.architecture_id import read_architecture
+from scalebound.bounds.ceilings import Grids as CeilingGrids
+from scalebound.bounds.certificate import CertificateSettings, certify
+from scalebound.commands.arguments import add_settings, read_json_option, read_settings
+from scalebound.config import Certificate, Grids
+from scalebound.errors import InputError
+from scalebound.provenance import describe_files, file_sha256, identity, read_json
+from scalebound.quantization import message
+from scalebound.score_table import read_scores
+
+COPIES = ("model.sbq", "architecture.json", "windows.parquet")
+
+
+def add_arguments(parser):
+    add_settings(parser, Certificate)
+    parser.add_argument("--ceilings", required=True, metavar="JSON", help="the grids of ceilings, as JSON")
+    parser.add_argument("--model", required=True, help="resolved.json")
+    parser.add_argument("--code", required=True, help="code.json")
+    parser.add_argument("--message", required=True, help="model.sbq")
+    parser.add_argument("--architecture", required=True, help="architecture.json")
+    parser.add_argument("--windows", required=True, help="windows.parquet of the certify draw")
+    parser.add_argument("--scores", required=True, help="scores.parquet of the decoded model on that draw")
+    parser.add_argument("--out", required=True, help="certificate.json; model.sbq, architecture.json and windows.parquet are copied beside it")
+
+
+def run(arguments):
+    settings = read_settings(arguments, Certificate)
+    grids = read_json_option(arguments.ceilings, Grids, "--ceilings")
+    inputs = {name: getattr(arguments, name) for name in ("model", "code", "message", "architecture", "windows", "scores")}
+    result = certify_files(inputs, settings, grids)
+    made_of = identity("certify", inputs, {**settings.model_dump(), "ceilings": grids.model_dump()}, packages=["numpy", "scipy"])
+    folder = Path(arguments.out).parent
+    for name, source in zip(COPIES, (arguments.message, arguments.architecture, arguments.windows)):
+        with atomic.replacing(folder / name) as temporary, open(source, "rb") as file:
+            _copy(file, temporary)
+    files = describe_files(folder, [*COPIES, "scores.parquet"])
+    atomic.write_json(arguments.out, {"identity": made_of, "files": files, **result})
+    shown = f"{result['value']:.4f} nats per token with probability {1 - sum(_failure(result)):.4g}"
+    print(f"certificate for {result['checkpoint']['slug']} {settings.quantizer}: {shown}; estimate {result['estimate']['best']['value']:.4f}")
+    return [arguments.out, *(folder / name for name in COPIES)]
+
+
+def certify_files(inputs, settings, grids):
+    """The content of certificate.json, without its identity and file list, from {model, code, message, architecture, windows, scores}.
+
+    Raises:
+        InputError: files that are unreadable or do not belong together.
+    """
+    model, architecture = read_json(inputs["model"], "resolve"), read_architecture(inputs["architecture"])
+    _, tokens, drawn = windows.read(inputs["windows"])
+    nll, entropy, scored = read_scores(inputs["scores"])
+    if scored["inputs"]["windows"]["sha256"] != file_sha256(inputs["windows"]):
+        raise InputError(inputs["scores"], f"not scored on {inputs['windows']}", "Score the decoded model on the certify draw")
+    if nll.shape != (tokens.shape[0], tokens.shape[1] - 1):
+        raise InputError(inputs["scores"], f"scores of {nll.shape} for windows of {tokens.shape}", "Score the decoded model again")
+    checkpoint, size = model["checkpoint"], Path(inputs["message"]).stat().st_size
+    done = certify(nll, entropy, model["vocab_size"], checkpoint["tokens_seen"], message.code_length_bits(size), _settings(settings, grids))
+    return {
+        # JSON has no tuples
+        **json.loads(json.dumps(done)),
+        "checkpoint": checkpoint,
+        "n_params": architecture["n_params"],
+        "architecture_id": architecture["id"],
+        "bytes": size,
+        "coded_bits_per_param": message.code_length_bits(size) / architecture["n_params"],
+        "quantizer": settings.quantizer,
+        "sampling": drawn["sampling"],
+        "scored": {name: scored[name] for name in ("dtype", "device", "windows_per_batch", "packages")},
+        "holds_for": _scope(drawn["sampling"]),
+    }
+
+
+def _settings(settings, grids):
+    chosen = settings.model_dump(exclude={"quantizer"})
+    return CertificateSettings(**chosen, grids=CeilingGrids(**grids.model_dump()))
+
+
+def _scope(sampling):
+    if sampling == "unbiased":
+        return "the mean conditional risk of the decoded, smoothed model over the training stream of the checkpoint"
+    return "an approximation of the training stream: its windows are no uniform draw of what the checkpoint saw, so this is no certificate of it"
+
+
+def _failure(result):
+    return np.array([result["settings"][name] for name in ("stream_failure_probability", "draw_failure_probability")])
+
+
+def _copy(file, target):
+    import shutil
+
+    with open(target, "wb") as out:
+        shutil.copyfileobj(file, out, 2**20)

@@ -1,0 +1,36 @@
+"""The way from the paper's recipe to the certificate, step by step, as gaps above the training loss for every size."""
+
+import numpy as np
+
+from scalebound.counts import short_count
+from scalebound.figures import style
+
+STEPS = (
+    ("paper_recipe", "the paper's recipe\n(estimate)"),
+    ("real_code_length", "real code\nlength"),
+    ("geometric", "geometric-mean\nbound (G)"),
+    ("shorter_code", "shorter\ncode"),
+    ("estimate", "draw of the\ncertificate"),
+    ("certificate", "certificate"),
+)
+COLOURS = (style.SKY, style.GREEN, style.ORANGE, style.VERMILION, style.BLUE, style.BLACK)
+MARKERS = "osD^vP"
+
+
+def draw(table):
+    """`table` is certificates.csv: one row a checkpoint."""
+    table = table.sort_values("n_params")
+    places = np.arange(len(STEPS))
+    with style.figure(height=3.6, width=6.4) as (drawn, axes):
+        for k, (_, row) in enumerate(table.iterrows()):
+            gaps = [row[column] - row["train_loss"] for column, _ in STEPS]
+            label = f"{short_count(row['n_params'])} parameters, gap x {row['gap_ratio']:.2f}"
+            axes.plot(places, gaps, color=COLOURS[k % len(COLOURS)], marker=MARKERS[k % len(MARKERS)], label=label)
+            if np.isfinite(row["true_risk"]):
+                axes.axhline(row["true_risk"] - row["train_loss"], color=COLOURS[k % len(COLOURS)], linestyle=":")
+        axes.set_xticks(places, [label for _, label in STEPS])
+        axes.set_xlim(-0.3, len(STEPS) - 0.7)
+        axes.set_ylim(bottom=0)
+        axes.set_ylabel("Nats per token above the training loss")
+        axes.legend(loc="lower left")
+        return drawn
