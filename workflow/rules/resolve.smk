@@ -38,9 +38,9 @@ rule fetch:
         record="results/{family}/{slug}/fetch/run.json",
     log:
         "results/{family}/{slug}/fetch/fetch.log",
+    retries: 3
     conda:
         "../../envs/scalebound.yaml"
-    retries: 3
     resources:
         hf=1,
     params:
@@ -74,11 +74,13 @@ rule resolve:
 rule paper_plan:
     input:
         hub=lambda w: PLAN.hub_files(),
-    params:
-        configs=lambda w: [PLAN.resolved_config(family) for family in PLAN.config.families],
     log:
         "results/paper-plan.log",
     conda:
         "../../envs/scalebound.yaml"
+    params:
+        configs=lambda w: [
+            PLAN.resolved_config(family) for family in PLAN.config.families
+        ],
     shell:
-        "for config in {params.configs:q}; do python -m scalebound paper-plan --config \"$config\"; done 2>&1 | tee {log:q}"
+        'for config in {params.configs:q}; do python -m scalebound paper-plan --config "$config"; done 2>&1 | tee {log:q}'

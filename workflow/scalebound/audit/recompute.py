@@ -22,8 +22,8 @@ from scalebound.commands import decode, figures
 from scalebound.commands.bound import evaluate_files
 from scalebound.commands.certificates import certificates_text
 from scalebound.commands.compare import comparison_text, read_published
-from scalebound.commands.verify import certificate_problems
 from scalebound.commands.table import read_bounds, table_text
+from scalebound.commands.verify import certificate_problems
 from scalebound.corpus.rows import open_rows
 from scalebound.figures import style
 from scalebound.progress import progress

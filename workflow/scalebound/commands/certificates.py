@@ -31,8 +31,11 @@ def run(arguments):
 
 
 def certificates_text(certificates, bounds, paper_quantizer):
-    """certificates.csv as text, one row a checkpoint, by size; `true_risk` is known only where an oracle made the stream."""
-    found = {(b["checkpoint"]["slug"], b["quantizer"]): b for b in bounds}
+    """certificates.csv as text, one row a checkpoint, by size, from certificate.json contents and lines of bounds.csv.
+
+    `true_risk` is known only where an oracle made the stream.
+    """
+    found = {(line["checkpoint"], line["quantizer"]): line for line in bounds}
     rows = [_row(certificate, found, paper_quantizer) for certificate in certificates]
     table = pd.DataFrame(rows).sort_values(["n_params", "n_tokens", "checkpoint"], kind="stable")
     return table.to_csv(index=False, float_format="%.10g", lineterminator="\n")
@@ -44,7 +47,7 @@ def _row(certificate, bounds, paper_quantizer):
         paper, own = bounds[slug, paper_quantizer], bounds[slug, certified]
     except KeyError as error:
         raise InputError("certificates", f"no bounds of {error}", "Run both quantizers for every checkpoint") from None
-    loss, recipe, value = own["train_loss"], paper["nominal"]["freedman"]["bound"], certificate["value"]
+    loss, recipe, value = own["train_loss"], paper["freedman_bound"], certificate["value"]
     return {
         "checkpoint": slug,
         "sampling": certificate["sampling"],
@@ -54,9 +57,9 @@ def _row(certificate, bounds, paper_quantizer):
         "train_loss": loss,
         # the paper's recipe, then one change after the other
         "paper_recipe": recipe,
-        "real_code_length": paper["coded"]["freedman"]["bound"],
-        "geometric": paper["coded"]["geometric"]["bound"],
-        "shorter_code": own["coded"]["geometric"]["bound"],
+        "real_code_length": paper["freedman_bound_coded"],
+        "geometric": paper["geometric_bound_coded"],
+        "shorter_code": own["geometric_bound_coded"],
         "estimate": certificate["estimate"]["best"]["value"],
         "certificate": value,
         "gap_ratio": (value - loss) / (recipe - loss),

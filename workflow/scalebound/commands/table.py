@@ -58,9 +58,5 @@ def row(bounds):
     line |= {f"term_{name}": value for name, value in nominal["paper"]["terms"].items() if name != "train_loss"}
     line |= {"freedman_alpha": nominal["freedman"]["alpha"], "freedman_s": nominal["freedman"]["s"], "azuma_alpha": nominal["azuma"]["alpha"]}
     line |= {"C_coded": coded["paper"]["C"], "sigma_coded": coded["paper"]["sigma"], "paper_bound_coded": coded["paper"]["bound"]}
-    line |= {
-        "freedman_bound_coded": coded["freedman"]["bound"],
-        "geometric_bound_coded": coded["geometric"]["bound"],
-        "azuma_bound_coded": coded["azuma"]["bound"],
-    }
+    line |= {f"{name}_bound_coded": coded[name]["bound"] for name in ("freedman", "geometric", "azuma")}
     return line | {"sampled_windows": bounds["sampled_windows"], "sampling": bounds["sampling"]}
