@@ -1,6 +1,7 @@
 """Fetching by commit: every byte verified, faults survived or told once, and everything found again without a hub."""
 
 import errno
+import json
 import os
 import subprocess
 import sys
@@ -234,3 +235,30 @@ def test_failures_of_the_xet_transfer(hub, resolved, waits, monkeypatch):
     assert (caught.value.errno, waits) == (errno.ENOSPC, [1])
     fetch(resolved, waits.patience)
     assert content(offline_folder(REPO, resolved["commit"], NAMES)) == expected()
+
+
+def test_an_index_must_name_the_resolved_shards(hub, waits):
+    shards = {f"model-0000{k}-of-00002.safetensors": b"%d" % k for k in (1, 2)}
+    index = json.dumps({"weight_map": dict(zip("ab", shards))}).encode()
+    hub.add_model(REPO, {"main": {"config.json": b"{}", "model.safetensors.index.json": index, **shards}})
+    resolved = resolve_revision(REPO, "main", 1, patience=waits.patience)
+    assert fetch(resolved, waits.patience)["bytes"] == len(index) + 4
+    for weights in (resolved["weights"][:1], [*resolved["weights"], "more.safetensors"]):
+        with pytest.raises(InputError, match=r"not in the repository|names fewer files"):
+            fetch({**resolved, "weights": weights}, waits.patience)
+
+
+def test_a_resolved_file_that_is_not_the_hub_s_is_refused(hub, resolved, waits):
+    """An altered hub.json: the cache is not poisoned, and nothing passes."""
+    files = [{**file, "sha256": "0" * 64} if "sha256" in file else file for file in resolved["files"]]
+    with pytest.raises(InputError, match=r"model.safetensors: delivered twice with wrong bytes"):
+        fetch({**resolved, "files": files}, waits.patience)
+
+
+def test_progress_of_a_long_download_is_lines_of_bytes(hub, home, resolved):
+    slow = FETCH.replace("import json, sys", "import json, sys, scalebound.progress\nscalebound.progress.SECONDS_BETWEEN_LINES = 0.0")
+    status, _, error = hub_client.run(slow, hub, home, resolved)
+    assert status == 0
+    lines = error.splitlines()
+    assert any(line.startswith("download: 100%") and "102k/102k B" in line for line in lines), error
+    assert all(line.lower().startswith("download") for line in lines), error

@@ -121,3 +121,15 @@ def test_data_sets_that_cannot_be_used(hub, waits, resolved, tokenizer, tmp_path
     (tmp_path / "bad.json").write_text("{}")
     with pytest.raises(InputError, match=r"not a tokenizer"):
         hub_dataset.load_tokenizer(tmp_path / "bad.json")
+
+
+def test_the_tokenizer_of_a_checkpoint_on_the_hub(hub, waits, tokenizer):
+    hub.add_model("org/model", {"main": tokenizer.parent, "none": {"config.json": b"{}"}})
+    found = hub_dataset.resolve_tokenizer("org/model", "main", waits.patience)
+    assert [file["path"] for file in found["files"]] == ["tokenizer.json"]
+    hub.fault("GET .*tokenizer.json", "flip")
+    place = hub_dataset.fetch_tokenizer(found, waits.patience)
+    encode = hub_dataset.load_tokenizer(f"{place}/tokenizer.json")
+    assert encode(TEXTS[:3]) == hub_dataset.load_tokenizer(tokenizer)(TEXTS[:3])
+    with pytest.raises(InputError, match=r"no tokenizer in it"):
+        hub_dataset.resolve_tokenizer("org/model", "none", waits.patience)
