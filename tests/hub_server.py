@@ -14,6 +14,7 @@ import re
 import socket
 import struct
 import threading
+import time
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -90,6 +91,7 @@ class HubServer:
         self.redirect, self.signature = redirect, 1
         self.repos, self.faults, self.log = {}, [], []
         self.lock, self.stalled = threading.Lock(), threading.Event()
+        self.open_requests = self.peak = 0
         self._sockets, self._server, self._thread = set(), None, None
 
     def __enter__(self):
@@ -125,7 +127,7 @@ class HubServer:
         return self._add("datasets", repo, branches)
 
     def fault(self, pattern, kind, first=1, times=1, retry_after=None):
-        """`kind`: 503, 429, 404, 403, reset, cut (half a body), flip (one byte), stall (half a body, then silence), plain (no range)."""
+        """`kind`: 503, 429, 404, 403, reset, cut (half a body), flip (one byte), stall (half a body, then silence), slow, plain (no range)."""
         with self.lock:
             self.faults.append(Fault(pattern, kind, first, times, retry_after))
 
@@ -216,6 +218,17 @@ class _Handler(BaseHTTPRequestHandler):
         pass
 
     def _serve(self):
+        hub = self.server.hub
+        with hub.lock:
+            hub.open_requests += 1
+            hub.peak = max(hub.peak, hub.open_requests)
+        try:
+            self._serve_one()
+        finally:
+            with hub.lock:
+                hub.open_requests -= 1
+
+    def _serve_one(self):
         self.posted = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         self.line = f"{self.command} {self.path}"
         kind = self._fault()
@@ -225,6 +238,8 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
             self.connection.close()
             return
+        if kind == "slow":
+            time.sleep(0.01)
         if kind in _STATUS_FAULTS:
             extra = {} if self.retry_after is None else {"Retry-After": str(self.retry_after)}
             self._send(_STATUS_FAULTS[kind], extra, b'{"error": "asked for"}')

@@ -3,8 +3,6 @@
 import errno
 import json
 import os
-import subprocess
-import sys
 
 import hub_client
 import huggingface_hub
@@ -196,27 +194,14 @@ def test_a_running_download_of_another_process_is_left_alone(hub, resolved, home
         process.communicate()
 
 
-@pytest.fixture
-def small_disk(tmp_path):
-    """An empty tmpfs of 64 kB, less than the weights take."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    if not sys.platform.startswith("linux") or os.geteuid() != 0:
-        pytest.skip("mounting takes root on Linux")
-    tried = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", folder], capture_output=True, text=True)
-    if tried.returncode:
-        pytest.skip(f"mount: {tried.stderr.strip()}")
-    yield folder
-    subprocess.run(["umount", folder], check=True)
-
-
 def test_a_full_disk_reaches_the_caller_as_such(hub, resolved, small_disk):
-    status, out, error = hub_client.run(FETCH, hub, small_disk, resolved)
+    place = small_disk(kilobytes=64)
+    status, out, error = hub_client.run(FETCH, hub, place, resolved)
     assert (status, out) == (1, f"errno {errno.ENOSPC}\n"), error
-    assert not list(small_disk.rglob("*.incomplete"))
+    assert not list(place.rglob("*.incomplete"))
     # with room again, the same call does it
-    subprocess.run(["mount", "-o", "remount,size=1m", small_disk], check=True)
-    assert hub_client.run(FETCH, hub, small_disk, resolved)[0] == 0
+    hub_client.enlarge_tmpfs(place, kilobytes=1024)
+    assert hub_client.run(FETCH, hub, place, resolved)[0] == 0
 
 
 def test_failures_of_the_xet_transfer(hub, resolved, waits, monkeypatch):

@@ -113,7 +113,13 @@ def first_line(error):
 
 
 def _retry_after(error):
-    """Seconds that the server asks for, 0 where it asks for none or names a date."""
+    """Seconds that the server asks for: by Retry-After, or by the hub's own header on a used-up limit; 0 where by neither."""
+    from huggingface_hub.utils import parse_ratelimit_headers
+
     response = getattr(error, "response", None)
-    value = "" if response is None else response.headers.get("Retry-After", "").strip()
-    return float(value) if value.isdigit() else 0.0
+    if response is None:
+        return 0.0
+    value = response.headers.get("Retry-After", "").strip()
+    limit = parse_ratelimit_headers(response.headers)
+    used_up = limit.reset_in_seconds if limit is not None and limit.remaining == 0 else 0
+    return float(max(int(value) if value.isdigit() else 0, used_up))
