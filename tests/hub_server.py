@@ -294,8 +294,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _api(self, kind, repo, what, revision, below):
         stored = self._repo(kind, repo)
         if what == "refs":
-            branches = [{"name": name, "ref": f"refs/heads/{name}", "targetCommit": commit} for name, commit in stored["branches"].items()]
-            return {"branches": branches, "tags": [], "converts": []}
+            return _refs(stored["branches"])
         commit = self._commit(stored, unquote(revision or "main"))
         files = stored["commits"][commit]
         if what == "tree":
@@ -353,6 +352,15 @@ class _Handler(BaseHTTPRequestHandler):
         if commit not in stored["commits"]:
             raise _Answer(404, "RevisionNotFound", f"Invalid rev id: {revision}")
         return commit
+
+
+def _refs(branches):
+    """Branches called `refs/convert/...` are what the hub converts by itself: they are listed apart and under a short name."""
+    found = {"branches": [], "tags": [], "converts": []}
+    for name, commit in branches.items():
+        kind, short, ref = ("converts", name.split("/")[-1], name) if name.startswith("refs/convert/") else ("branches", name, f"refs/heads/{name}")
+        found[kind].append({"name": short, "ref": ref, "targetCommit": commit})
+    return found
 
 
 def _tree(files, below, recursive):

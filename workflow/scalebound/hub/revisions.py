@@ -75,11 +75,12 @@ def _check_step(where, revision, step):
 
 
 def _commits_by_revision(repo, patience, repo_type="model"):
-    """{branch or tag: commit}, from one request."""
+    """{branch or tag: commit}, from one request; what the hub converted has its full name, `refs/convert/parquet`."""
     from huggingface_hub import HfApi
 
     refs = retry(lambda: HfApi().list_repo_refs(repo, repo_type=repo_type), repo, patience)
-    return {ref.name: ref.target_commit for ref in [*refs.tags, *refs.branches]}
+    named = {ref.name: ref.target_commit for ref in [*refs.tags, *refs.branches]}
+    return {**{ref.ref: ref.target_commit for ref in refs.converts}, **named}
 
 
 def _commit(where, revision, commits):
