@@ -127,7 +127,11 @@ class HubServer:
         return self._add("datasets", repo, branches)
 
     def fault(self, pattern, kind, first=1, times=1, retry_after=None):
-        """`kind`: 503, 429, 404, 403, reset, cut (half a body), flip (one byte), stall (half a body, then silence), slow, plain (no range)."""
+        """What the matching requests number `first` to `first + times - 1` get (`times` None: and all later ones).
+
+        `kind`: 503, 429, 404, 403, reset, cut (half a body), flip (one byte), stall (half a body, then silence), slow,
+        plain (all, where a range was asked for), shift (another range).
+        """
         with self.lock:
             self.faults.append(Fault(pattern, kind, first, times, retry_after))
 
@@ -336,6 +340,8 @@ class _Handler(BaseHTTPRequestHandler):
         first, last = re.fullmatch(r"bytes=(\d*)-(\d*)", asked).groups()
         start = int(first) if first else max(0, len(data) - int(last))
         stop = min(len(data), int(last) + 1 if first and last else len(data))
+        if kind == "shift":
+            start, stop = start - 1, stop - 1
         if start >= len(data):
             return 416, headers | {"Content-Range": f"bytes */{len(data)}"}, b""
         return 206, headers | {"Content-Range": f"bytes {start}-{stop - 1}/{len(data)}"}, data[start:stop]

@@ -4,6 +4,7 @@ import errno
 
 import httpx2
 import pytest
+from huggingface_hub import constants
 from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
 
 from scalebound.errors import InputError
@@ -88,7 +89,8 @@ def test_the_server_s_own_waits_are_kept(waits, headers, seconds):
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 416])
-def test_refusals_are_told_at_once(waits, status):
+def test_refusals_are_told_at_once(waits, monkeypatch, status):
+    monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1")
     with pytest.raises(InputError, match=f"HTTP {status} on GET"):
         retry(failing(refused(status)), "repo", waits.patience)
     assert waits == []

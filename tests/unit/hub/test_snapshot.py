@@ -247,3 +247,15 @@ def test_progress_of_a_long_download_is_lines_of_bytes(hub, home, resolved):
     lines = error.splitlines()
     assert any(line.startswith("download: 100%") and "102k/102k B" in line for line in lines), error
     assert all(line.lower().startswith("download") for line in lines), error
+
+
+@pytest.mark.parametrize("kind", [None, "503", "429", "reset", "cut", "flip", "403"])
+def test_large_files_behind_signed_addresses(redirecting_hub, waits, kind):
+    """As on the real hub: another host, to which credentials must not go, and whose addresses expire."""
+    redirecting_hub.add_model(REPO, {"main": FILES})
+    resolved = resolve_revision(REPO, "main", 1, patience=waits.patience)
+    if kind:
+        redirecting_hub.fault("GET /signed/", kind)
+    assert fetch(resolved, waits.patience)["refetched"] == (["model.safetensors"] if kind == "flip" else [])
+    assert content(offline_folder(REPO, resolved["commit"], NAMES)) == expected()
+    assert [entry.authorized for entry in redirecting_hub.log if "/signed/" in entry.line].count(True) == 0

@@ -81,10 +81,17 @@ def is_transient(error):
         # the client wraps whatever kept it from the hub when the cache cannot help either
         return error.__cause__ is not None and is_transient(error.__cause__)
     if isinstance(error, HfHubHTTPError):
-        return error.response.status_code in TRANSIENT_STATUS
+        return error.response.status_code in TRANSIENT_STATUS or _is_expired_address(error.response)
     # an OSError without errno is the client's check of a file's length; with errno it is the disk's
     cut_file = type(error) is OSError and error.errno is None
     return cut_file or isinstance(error, TransportError | DecodingError | JSONDecodeError | BrokenAnswer)
+
+
+def _is_expired_address(response):
+    """Whether a storage behind the hub refuses the signed address that the hub gave: the next call gets a new one."""
+    from huggingface_hub import constants
+
+    return response.status_code == 403 and not str(response.request.url).startswith(constants.ENDPOINT)
 
 
 def raise_as_input_error(error, what):
