@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 from types import SimpleNamespace
 
+import pytest
+
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -47,3 +49,20 @@ def run(code, hub, home, *arguments, **more):
     process = start(code, hub, home, *arguments, **more)
     out, error = process.communicate(timeout=120)
     return process.returncode, out, error
+
+
+def mount_tmpfs(folder, kilobytes):
+    """An empty file system of that size at `folder`; the test is skipped where that is not allowed."""
+    if not sys.platform.startswith("linux") or os.geteuid() != 0:
+        pytest.skip("mounting takes root on Linux")
+    tried = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={kilobytes}k", "tmpfs", folder], capture_output=True, text=True)
+    if tried.returncode:
+        pytest.skip(f"mount: {tried.stderr.strip()}")
+
+
+def enlarge_tmpfs(folder, kilobytes):
+    subprocess.run(["mount", "-o", f"remount,size={kilobytes}k", folder], check=True)
+
+
+def unmount(folder):
+    subprocess.run(["umount", folder], check=True)

@@ -14,6 +14,7 @@ import re
 import socket
 import struct
 import threading
+import time
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -90,6 +91,7 @@ class HubServer:
         self.redirect, self.signature = redirect, 1
         self.repos, self.faults, self.log = {}, [], []
         self.lock, self.stalled = threading.Lock(), threading.Event()
+        self.open_requests = self.peak = 0
         self._sockets, self._server, self._thread = set(), None, None
 
     def __enter__(self):
@@ -125,7 +127,11 @@ class HubServer:
         return self._add("datasets", repo, branches)
 
     def fault(self, pattern, kind, first=1, times=1, retry_after=None):
-        """`kind`: 503, 429, 404, 403, reset, cut (half a body), flip (one byte), stall (half a body, then silence), plain (no range)."""
+        """What the matching requests number `first` to `first + times - 1` get (`times` None: and all later ones).
+
+        `kind`: 503, 429, 404, 403, reset, cut (half a body), flip (one byte), stall (half a body, then silence), slow,
+        plain (all, where a range was asked for), shift (another range).
+        """
         with self.lock:
             self.faults.append(Fault(pattern, kind, first, times, retry_after))
 
@@ -216,6 +222,17 @@ class _Handler(BaseHTTPRequestHandler):
         pass
 
     def _serve(self):
+        hub = self.server.hub
+        with hub.lock:
+            hub.open_requests += 1
+            hub.peak = max(hub.peak, hub.open_requests)
+        try:
+            self._serve_one()
+        finally:
+            with hub.lock:
+                hub.open_requests -= 1
+
+    def _serve_one(self):
         self.posted = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         self.line = f"{self.command} {self.path}"
         kind = self._fault()
@@ -225,6 +242,8 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
             self.connection.close()
             return
+        if kind == "slow":
+            time.sleep(0.01)
         if kind in _STATUS_FAULTS:
             extra = {} if self.retry_after is None else {"Retry-After": str(self.retry_after)}
             self._send(_STATUS_FAULTS[kind], extra, b'{"error": "asked for"}')
@@ -279,8 +298,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _api(self, kind, repo, what, revision, below):
         stored = self._repo(kind, repo)
         if what == "refs":
-            branches = [{"name": name, "ref": f"refs/heads/{name}", "targetCommit": commit} for name, commit in stored["branches"].items()]
-            return {"branches": branches, "tags": [], "converts": []}
+            return _refs(stored["branches"])
         commit = self._commit(stored, unquote(revision or "main"))
         files = stored["commits"][commit]
         if what == "tree":
@@ -322,6 +340,8 @@ class _Handler(BaseHTTPRequestHandler):
         first, last = re.fullmatch(r"bytes=(\d*)-(\d*)", asked).groups()
         start = int(first) if first else max(0, len(data) - int(last))
         stop = min(len(data), int(last) + 1 if first and last else len(data))
+        if kind == "shift":
+            start, stop = start - 1, stop - 1
         if start >= len(data):
             return 416, headers | {"Content-Range": f"bytes */{len(data)}"}, b""
         return 206, headers | {"Content-Range": f"bytes {start}-{stop - 1}/{len(data)}"}, data[start:stop]
@@ -338,6 +358,15 @@ class _Handler(BaseHTTPRequestHandler):
         if commit not in stored["commits"]:
             raise _Answer(404, "RevisionNotFound", f"Invalid rev id: {revision}")
         return commit
+
+
+def _refs(branches):
+    """Branches called `refs/convert/...` are what the hub converts by itself: they are listed apart and under a short name."""
+    found = {"branches": [], "tags": [], "converts": []}
+    for name, commit in branches.items():
+        kind, short, ref = ("converts", name.split("/")[-1], name) if name.startswith("refs/convert/") else ("branches", name, f"refs/heads/{name}")
+        found[kind].append({"name": short, "ref": ref, "targetCommit": commit})
+    return found
 
 
 def _tree(files, below, recursive):

@@ -4,7 +4,8 @@ import errno
 
 import httpx2
 import pytest
-from huggingface_hub.errors import LocalEntryNotFoundError, OfflineModeIsEnabled
+from huggingface_hub import constants
+from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
 
 from scalebound.errors import InputError
 from scalebound.hub.retrying import BrokenAnswer, Patience, is_transient, retry
@@ -59,3 +60,37 @@ def test_wrapped_causes_count():
     wrapped.__cause__ = httpx2.ConnectError("refused")
     assert is_transient(wrapped)
     assert is_transient(OSError("Consistency check failed: file should be of size 3 but has size 2"))
+
+
+def refused(status, **headers):
+    request = httpx2.Request("GET", "http://127.0.0.1/api/models/a/b?signature=secret")
+    named = {key.replace("_", "-"): value for key, value in headers.items()}
+    return HfHubHTTPError("refused", response=httpx2.Response(status, headers=named, request=request))
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({}, 1),
+        ({"Retry_After": "0"}, 1),
+        ({"Retry_After": "77"}, 77),
+        ({"Retry_After": "86400"}, 600),
+        ({"Retry_After": "Wed, 21 Oct 2015 07:28:00 GMT"}, 1),
+        ({"RateLimit": '"resolvers";r=0;t=233'}, 233),
+        ({"RateLimit": '"resolvers";r=5;t=233'}, 1),
+    ],
+)
+def test_the_server_s_own_waits_are_kept(waits, headers, seconds):
+    assert retry(failing(refused(429, **headers)), "repo", waits.patience) == 7
+    assert waits == [seconds]
+    # addresses may carry signatures: they are not written to logs
+    assert "secret" not in waits.lines[0]
+    assert "HTTP 429 on GET /api/models/a/b" in waits.lines[0]
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 416])
+def test_refusals_are_told_at_once(waits, monkeypatch, status):
+    monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1")
+    with pytest.raises(InputError, match=f"HTTP {status} on GET"):
+        retry(failing(refused(status)), "repo", waits.patience)
+    assert waits == []

@@ -86,6 +86,7 @@ def test_main_alone_and_main_by_commit(hub, waits):
     commits = hub.add_model("cerebras/tiny", {"main": branch(b"end")})
     found = resolve("main", 900, waits, repo="cerebras/tiny")
     assert (found["compared_with"], found["commit"]) == ([], commits["main"])
+    assert "nothing shows that this one is of its step" in found["notice"]
     assert resolve(commits["main"], 900, waits, repo="cerebras/tiny")["commit"] == commits["main"]
 
 
@@ -118,8 +119,11 @@ def test_bin_only_where_nothing_else_is_there(hub, waits):
     found = resolve("step1", 1, waits)
     assert (found["format"], found["weights"]) == ("bin", ["pytorch_model.bin"])
     assert "weights_only" in found["notice"]
+    assert "nothing shows" not in found["notice"]
     # `main` has safetensors only: nothing can be said about it, and that is said
     assert {other["revision"]: other["comparable"] for other in found["compared_with"]} == {"main": False, "step2": True}
+    hub.add_model("org/mixed", {"step1": old, "main": branch(b"new")})
+    assert "nothing shows" in resolve("step1", 1, waits, repo="org/mixed")["notice"]
 
 
 @pytest.mark.parametrize(

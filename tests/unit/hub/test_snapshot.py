@@ -1,9 +1,8 @@
 """Fetching by commit: every byte verified, faults survived or told once, and everything found again without a hub."""
 
 import errno
+import json
 import os
-import subprocess
-import sys
 
 import hub_client
 import huggingface_hub
@@ -195,27 +194,14 @@ def test_a_running_download_of_another_process_is_left_alone(hub, resolved, home
         process.communicate()
 
 
-@pytest.fixture
-def small_disk(tmp_path):
-    """An empty tmpfs of 64 kB, less than the weights take."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    if not sys.platform.startswith("linux") or os.geteuid() != 0:
-        pytest.skip("mounting takes root on Linux")
-    tried = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", folder], capture_output=True, text=True)
-    if tried.returncode:
-        pytest.skip(f"mount: {tried.stderr.strip()}")
-    yield folder
-    subprocess.run(["umount", folder], check=True)
-
-
 def test_a_full_disk_reaches_the_caller_as_such(hub, resolved, small_disk):
-    status, out, error = hub_client.run(FETCH, hub, small_disk, resolved)
+    place = small_disk(kilobytes=64)
+    status, out, error = hub_client.run(FETCH, hub, place, resolved)
     assert (status, out) == (1, f"errno {errno.ENOSPC}\n"), error
-    assert not list(small_disk.rglob("*.incomplete"))
+    assert not list(place.rglob("*.incomplete"))
     # with room again, the same call does it
-    subprocess.run(["mount", "-o", "remount,size=1m", small_disk], check=True)
-    assert hub_client.run(FETCH, hub, small_disk, resolved)[0] == 0
+    hub_client.enlarge_tmpfs(place, kilobytes=1024)
+    assert hub_client.run(FETCH, hub, place, resolved)[0] == 0
 
 
 def test_failures_of_the_xet_transfer(hub, resolved, waits, monkeypatch):
@@ -234,3 +220,42 @@ def test_failures_of_the_xet_transfer(hub, resolved, waits, monkeypatch):
     assert (caught.value.errno, waits) == (errno.ENOSPC, [1])
     fetch(resolved, waits.patience)
     assert content(offline_folder(REPO, resolved["commit"], NAMES)) == expected()
+
+
+def test_an_index_must_name_the_resolved_shards(hub, waits):
+    shards = {f"model-0000{k}-of-00002.safetensors": b"%d" % k for k in (1, 2)}
+    index = json.dumps({"weight_map": dict(zip("ab", shards))}).encode()
+    hub.add_model(REPO, {"main": {"config.json": b"{}", "model.safetensors.index.json": index, **shards}})
+    resolved = resolve_revision(REPO, "main", 1, patience=waits.patience)
+    assert fetch(resolved, waits.patience)["bytes"] == len(index) + 4
+    for weights in (resolved["weights"][:1], [*resolved["weights"], "more.safetensors"]):
+        with pytest.raises(InputError, match=r"not in the repository|names fewer files"):
+            fetch({**resolved, "weights": weights}, waits.patience)
+
+
+def test_a_resolved_file_that_is_not_the_hub_s_is_refused(hub, resolved, waits):
+    """An altered hub.json: the cache is not poisoned, and nothing passes."""
+    files = [{**file, "sha256": "0" * 64} if "sha256" in file else file for file in resolved["files"]]
+    with pytest.raises(InputError, match=r"model.safetensors: delivered twice with wrong bytes"):
+        fetch({**resolved, "files": files}, waits.patience)
+
+
+def test_progress_of_a_long_download_is_lines_of_bytes(hub, home, resolved):
+    slow = FETCH.replace("import json, sys", "import json, sys, scalebound.progress\nscalebound.progress.SECONDS_BETWEEN_LINES = 0.0")
+    status, _, error = hub_client.run(slow, hub, home, resolved)
+    assert status == 0
+    lines = error.splitlines()
+    assert any(line.startswith("download: 100%") and "102k/102k B" in line for line in lines), error
+    assert all(line.lower().startswith("download") for line in lines), error
+
+
+@pytest.mark.parametrize("kind", [None, "503", "429", "reset", "cut", "flip", "403"])
+def test_large_files_behind_signed_addresses(redirecting_hub, waits, kind):
+    """As on the real hub: another host, to which credentials must not go, and whose addresses expire."""
+    redirecting_hub.add_model(REPO, {"main": FILES})
+    resolved = resolve_revision(REPO, "main", 1, patience=waits.patience)
+    if kind:
+        redirecting_hub.fault("GET /signed/", kind)
+    assert fetch(resolved, waits.patience)["refetched"] == (["model.safetensors"] if kind == "flip" else [])
+    assert content(offline_folder(REPO, resolved["commit"], NAMES)) == expected()
+    assert [entry.authorized for entry in redirecting_hub.log if "/signed/" in entry.line].count(True) == 0

@@ -7,6 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from tokenizers import Tokenizer
 
 from scalebound.corpus.tokenizer import train
 from scalebound.errors import InputError
@@ -36,8 +37,10 @@ def tokenizer(tmp_path):
 @pytest.fixture
 def resolved(hub, waits):
     files = {"data/train-0.parquet": parquet_of(TEXTS[:400], 50), "data/train-1.parquet": parquet_of(TEXTS[400:], 50), "data/test.parquet": b"not read"}
-    hub.add_dataset(REPO, {"main": files})
-    found = hub_dataset.resolve_dataset(REPO, "main", files="data/train-*", patience=waits.patience)
+    # where the real hub keeps its conversions to parquet
+    commits = hub.add_dataset(REPO, {"main": {"data.json": b"{}"}, "refs/convert/parquet": files})
+    found = hub_dataset.resolve_dataset(REPO, "refs/convert/parquet", files="data/train-*", patience=waits.patience)
+    assert found["commit"] == commits["refs/convert/parquet"]
     hub.clear()
     return found
 
@@ -60,7 +63,8 @@ def test_rows_are_those_of_training(hub, waits, resolved, tokenizer):
         rows += [flat[k : k + 16] for k in range(0, len(flat) - 15, 15)]
     assert stream.rows == len(rows)
     assert stream.read(np.arange(len(rows))).tolist() == rows
-    # the column of pictures, a hundred times as large, stays where it is
+    # each file is located once; the column of pictures, a hundred times as large, stays where it is
+    assert hub.count("HEAD") == len({file for file, _ in drawn})
     assert hub.body_bytes("parquet") < 0.3 * sum(file["size"] for file in resolved["files"])
 
 
@@ -71,6 +75,16 @@ def test_folder_and_file_of_a_tokenizer_agree(tokenizer):
     ids = hub_dataset.load_tokenizer(tokenizer)(texts)
     assert hub_dataset.load_tokenizer(tokenizer.parent)(texts) == ids
     assert EOD not in ids[-1]
+
+
+def test_tokenizers_in_the_form_of_gpt_2(tokenizer, tmp_path):
+    """Cerebras-GPT has vocab.json and merges.txt."""
+    place = tmp_path / "gpt2"
+    place.mkdir()
+    Tokenizer.from_file(str(tokenizer)).model.save(str(place))
+    (place / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": "GPT2Tokenizer"}))
+    (place / "config.json").write_text(json.dumps({"model_type": "gpt2"}))
+    assert hub_dataset.load_tokenizer(place)(TEXTS[:20]) == hub_dataset.load_tokenizer(tokenizer)(TEXTS[:20])
 
 
 def test_draws_are_uniform_and_only_the_seed_s(resolved):
@@ -101,7 +115,7 @@ def test_faults_pass(hub, waits, resolved, tokenizer, kind):
 
 def test_data_sets_that_cannot_be_used(hub, waits, resolved, tokenizer, tmp_path):
     def resolve(**settings):
-        return hub_dataset.resolve_dataset(REPO, "main", patience=waits.patience, **settings)
+        return hub_dataset.resolve_dataset(REPO, "refs/convert/parquet", patience=waits.patience, **settings)
 
     with pytest.raises(InputError, match=r"0 parquet files match"):
         resolve(files="*.json")
@@ -121,3 +135,15 @@ def test_data_sets_that_cannot_be_used(hub, waits, resolved, tokenizer, tmp_path
     (tmp_path / "bad.json").write_text("{}")
     with pytest.raises(InputError, match=r"not a tokenizer"):
         hub_dataset.load_tokenizer(tmp_path / "bad.json")
+
+
+def test_the_tokenizer_of_a_checkpoint_on_the_hub(hub, waits, tokenizer):
+    hub.add_model("org/model", {"main": tokenizer.parent, "none": {"config.json": b"{}"}})
+    found = hub_dataset.resolve_tokenizer("org/model", "main", waits.patience)
+    assert [file["path"] for file in found["files"]] == ["tokenizer.json"]
+    hub.fault("GET .*tokenizer.json", "flip")
+    place = hub_dataset.fetch_tokenizer(found, waits.patience)
+    encode = hub_dataset.load_tokenizer(f"{place}/tokenizer.json")
+    assert encode(TEXTS[:3]) == hub_dataset.load_tokenizer(tokenizer)(TEXTS[:3])
+    with pytest.raises(InputError, match=r"no tokenizer in it"):
+        hub_dataset.resolve_tokenizer("org/model", "none", waits.patience)

@@ -125,6 +125,15 @@ def test_side_by_side_rows_are_one_request(hub, waits, tokens):
     assert sorted(entry.range for entry in hub.log if entry.range) == ["bytes=198-395", "bytes=462-527"]
 
 
+def test_connections_are_bounded(hub, waits):
+    tokens = make_tokens(rows=600)
+    stream = opened(hub, waits, tokens, shard_bytes=66 * 600)
+    ids = np.arange(0, 600, 2)
+    hub.fault("GET .*bin", "slow", times=None)
+    assert (stream.read(ids) == tokens[ids]).all()
+    assert 1 < hub.peak <= megatron.CONNECTIONS
+
+
 @pytest.mark.parametrize("kind", ["503", "429", "reset", "cut", "plain"])
 @pytest.mark.parametrize("endpoint", ["HEAD .*bin", "GET .*bin"])
 def test_faults_while_reading(hub, waits, tokens, endpoint, kind):
@@ -306,3 +315,28 @@ def test_the_whole_way_by_environment_alone(hub, home, waits, tokens, tmp_path):
     status, _, error = hub_client.run(KILLED, hub, home, resolved, [3, 4, 400], os.fspath(tmp_path / "side"))
     assert status == 0, error
     assert not (tmp_path / "side").exists()
+
+
+def test_a_disk_that_fills_while_reading(hub, waits, home, tokens, small_disk):
+    hub.add_dataset(REPO, {"main": files_of(tokens, 33000)})
+    resolved, ids = megatron.resolve_dataset(REPO, "main", waits.patience), list(range(0, 500, 2))
+    place = small_disk(kilobytes=8)
+    status, _, error = hub_client.run(KILLED, hub, home, resolved, ids, str(place / "side"))
+    assert status == 1
+    assert "OSError: [Errno 28] No space left on device" in error
+    hub_client.enlarge_tmpfs(place, kilobytes=1024)
+    hub.clear()
+    assert (megatron.open_stream(resolved, VOCAB, waits.patience).read(ids, resume=place / "side") == tokens[ids]).all()
+    assert 0 < hub.count("GET .*bin") < 250
+
+
+@pytest.mark.parametrize("name", ["document.bin", "document-00000-of-00001.bin", "document-00000-of-00000.bin"])
+def test_names_of_a_single_shard(tmp_path, tokens, name):
+    (tmp_path / name).write_bytes(tokens.tobytes())
+    (tmp_path / "document.idx").write_bytes(index_of(*tokens.shape))
+    resolved = megatron.resolve_folder(tmp_path)
+    assert (megatron.open_stream(resolved, VOCAB).read([1, 499]) == tokens[[1, 499]]).all()
+    # a folder that changes after it was resolved
+    (tmp_path / name).write_bytes(tokens.tobytes()[:-2])
+    with pytest.raises(InputError, match=r"32998 bytes instead of 33000"):
+        megatron.open_stream(resolved, VOCAB)

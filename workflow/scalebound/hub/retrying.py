@@ -81,10 +81,17 @@ def is_transient(error):
         # the client wraps whatever kept it from the hub when the cache cannot help either
         return error.__cause__ is not None and is_transient(error.__cause__)
     if isinstance(error, HfHubHTTPError):
-        return error.response.status_code in TRANSIENT_STATUS
+        return error.response.status_code in TRANSIENT_STATUS or _is_expired_address(error.response)
     # an OSError without errno is the client's check of a file's length; with errno it is the disk's
     cut_file = type(error) is OSError and error.errno is None
     return cut_file or isinstance(error, TransportError | DecodingError | JSONDecodeError | BrokenAnswer)
+
+
+def _is_expired_address(response):
+    """Whether a storage behind the hub refuses the signed address that the hub gave: the next call gets a new one."""
+    from huggingface_hub import constants
+
+    return response.status_code == 403 and not str(response.request.url).startswith(constants.ENDPOINT)
 
 
 def raise_as_input_error(error, what):
@@ -113,7 +120,13 @@ def first_line(error):
 
 
 def _retry_after(error):
-    """Seconds that the server asks for, 0 where it asks for none or names a date."""
+    """Seconds that the server asks for: by Retry-After, or by the hub's own header on a used-up limit; 0 where by neither."""
+    from huggingface_hub.utils import parse_ratelimit_headers
+
     response = getattr(error, "response", None)
-    value = "" if response is None else response.headers.get("Retry-After", "").strip()
-    return float(value) if value.isdigit() else 0.0
+    if response is None:
+        return 0.0
+    value = response.headers.get("Retry-After", "").strip()
+    limit = parse_ratelimit_headers(response.headers)
+    used_up = limit.reset_in_seconds if limit is not None and limit.remaining == 0 else 0
+    return float(max(int(value) if value.isdigit() else 0, used_up))

@@ -18,6 +18,7 @@ from scalebound.hub.weight_files import CONFIG, TOKENIZER_FILES, choose_format, 
 # Revisions of Pythia that are equal by right: nothing was learned at a learning rate of 0 (issue 83); `main` is the last step.
 KNOWN_EQUAL = {"EleutherAI/pythia-*": (("step0", "step1"), ("main", "step143000"))}
 BIN_NOTICE = "no safetensors at this revision: pytorch_model.bin is taken, and read by torch's weights_only loader alone"
+UNCOMPARED_NOTICE = "no other revision has weights in a common format: nothing shows that this one is of its step, nor that it is not"
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
@@ -32,7 +33,7 @@ def resolve_revision(repo, revision, step, known_equal=(), witnesses=(), patienc
     Returns:
         {"repo", "revision", "step", "commit", "format", "weights", "notice", "files", "compared_with"}: `files` are
         {"path", "size", "sha256" or "git_blob"}, sorted; `weights` the paths of the weight files among them; `notice`
-        is None or a sentence to show; `compared_with` one {"revision", "step", "commit", "comparable"} for each other revision
+        is None or what a user should be told; `compared_with` one {"revision", "step", "commit", "comparable"} for each other revision
         (`comparable` is false where the two have no weight format in common, so that nothing can be said).
 
     Raises:
@@ -46,7 +47,9 @@ def resolve_revision(repo, revision, step, known_equal=(), witnesses=(), patienc
     chosen = _choose(where, repo, commit, files, patience)
     others = [other for other in _others(revision, step, commits, witnesses, where) if revision != commits[other[0]]]
     compared = [_compare(repo, (revision, step, files), other, commits, known_equal, patience) for other in others]
-    return {"repo": repo, "revision": revision, "step": step, "commit": commit, **chosen, "compared_with": compared}
+    notices = [BIN_NOTICE] * (chosen["format"] == "bin") + [UNCOMPARED_NOTICE] * (not any(other["comparable"] for other in compared))
+    notice = "; ".join(notices) or None
+    return {"repo": repo, "revision": revision, "step": step, "commit": commit, **chosen, "notice": notice, "compared_with": compared}
 
 
 def list_files(repo, commit, patience=PATIENCE, repo_type="model", recursive=False):
@@ -75,11 +78,12 @@ def _check_step(where, revision, step):
 
 
 def _commits_by_revision(repo, patience, repo_type="model"):
-    """{branch or tag: commit}, from one request."""
+    """{branch or tag: commit}, from one request; what the hub converted has its full name, `refs/convert/parquet`."""
     from huggingface_hub import HfApi
 
     refs = retry(lambda: HfApi().list_repo_refs(repo, repo_type=repo_type), repo, patience)
-    return {ref.name: ref.target_commit for ref in [*refs.tags, *refs.branches]}
+    named = {ref.name: ref.target_commit for ref in [*refs.tags, *refs.branches]}
+    return {**{ref.ref: ref.target_commit for ref in refs.converts}, **named}
 
 
 def _commit(where, revision, commits):
@@ -100,7 +104,6 @@ def _choose(where, repo, commit, files, patience):
     return {
         "format": weight_format,
         "weights": weights,
-        "notice": BIN_NOTICE if weight_format == "bin" else None,
         "files": [files[path] for path in taken],
     }
 

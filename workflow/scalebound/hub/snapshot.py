@@ -8,6 +8,7 @@ from pathlib import Path
 from scalebound.errors import InputError
 from scalebound.hub import cache
 from scalebound.hub.digests import difference
+from scalebound.hub.download_bar import download_bar
 from scalebound.hub.retrying import PATIENCE, BrokenAnswer, first_line, retry
 from scalebound.hub.weight_files import shards_of
 
@@ -77,7 +78,8 @@ def _download(where, repo, commit, files, patience):
 
     def action():
         try:
-            folder = Path(snapshot_download(repo, revision=commit, allow_patterns=_exactly(names), max_workers=CONNECTIONS))
+            wanted = {"revision": commit, "allow_patterns": _exactly(names)}
+            folder = Path(snapshot_download(repo, **wanted, max_workers=CONNECTIONS, tqdm_class=download_bar))
         except RuntimeError as error:
             _raise_xet(error)
         # an unreachable hub makes the client return whatever part of the snapshot is there
@@ -119,9 +121,9 @@ def _refuse_wrong(where, folder, wrong):
 def _check_index(folder, resolved, where):
     """The shards that the index names are those that were resolved and verified."""
     for path in (file["path"] for file in resolved["files"] if file["path"].endswith(".index.json")):
-        named = shards_of((folder / path).read_bytes(), resolved["format"], resolved["weights"], f"{where}: {path}")
-        if named != sorted(resolved["weights"]):
-            raise InputError(f"{where}: {path}", f"names {len(named)} files, {len(resolved['weights'])} were resolved", "Resolve the checkpoint again")
+        weights = sorted(resolved["weights"])
+        if shards_of((folder / path).read_bytes(), resolved["format"], weights, f"{where}: {path}") != weights:
+            raise InputError(f"{where}: {path}", "names fewer files than were resolved", "Resolve the checkpoint again")
 
 
 def _ask_hub(where, repo, commit, files, patience):

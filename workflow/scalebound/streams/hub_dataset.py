@@ -7,6 +7,7 @@ and in which mixture stays unknown, so `unbiased` is false and everything comput
 
 from concurrent.futures import ThreadPoolExecutor
 from fnmatch import fnmatchcase
+from itertools import groupby
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from scalebound.errors import InputError
-from scalebound.hub.retrying import PATIENCE
+from scalebound.hub.retrying import PATIENCE, first_line
 from scalebound.progress import progress
 from scalebound.streams.protocol import check_ids, check_tokens, token_type
 
@@ -55,12 +56,13 @@ def open_stream(resolved, tokenizer, eod, row_tokens, vocab_size, groups, seed, 
         tokenizer: folder of a fetched checkpoint, or a `tokenizer.json`.
         eod: token id that ends each document.
     """
-    drawn = draw_groups(resolved, groups, seed)
-    rows = []
-    with progress(len(drawn), "row groups", f"documents of {resolved['repo']}") as bar:
-        encode = load_tokenizer(tokenizer)
-        for path, group in drawn:
-            rows.append(cut_rows(encode(_texts(resolved, path, group, patience)), eod, row_tokens))
+    encode, rows = load_tokenizer(tokenizer), []
+    with progress(groups, "row groups", f"documents of {resolved['repo']}") as bar:
+        for texts in _drawn_texts(resolved, draw_groups(resolved, groups, seed), patience):
+            cut = cut_rows(encode(texts), eod, row_tokens)
+            check_tokens(cut, vocab_size, resolved["repo"])
+            # a run's groups are 100 million tokens: they are kept as narrow as they go
+            rows.append(cut.astype(token_type(vocab_size)))
             bar.update(1)
     return TextStream(np.concatenate(rows), vocab_size, resolved["repo"])
 
@@ -111,7 +113,7 @@ class TextStream:
     """Rows cut from documents (see `protocol.Stream`), held in memory.
 
     Raises:
-        InputError: the documents make no row, or a token is outside the vocabulary.
+        InputError: the documents make no row.
     """
 
     unbiased = False
@@ -119,8 +121,7 @@ class TextStream:
     def __init__(self, rows, vocab_size, where):
         if not len(rows):
             raise InputError(where, "the documents drawn are shorter than one row", "Draw more row groups")
-        check_tokens(rows, vocab_size, where)
-        self._rows, self._where = rows.astype(token_type(vocab_size)), where
+        self._rows, self._where = rows, where
         self.vocab_size = vocab_size
         self.rows, self.row_tokens = self._rows.shape
 
@@ -148,15 +149,18 @@ def _documents_by_group(repo, commit, identity, text_column, patience):
         return [file.metadata.row_group(k).num_rows for k in range(file.metadata.num_row_groups)]
 
 
-def _texts(resolved, index, group, patience):
-    """The documents of one row group; only the text column's bytes are transferred."""
-    identity, column = resolved["files"][index], resolved["text_column"]
-    try:
-        with _open(resolved["repo"], resolved["commit"], identity, patience) as file:
-            return [text for text in file.read_row_group(group, columns=[column])[column].to_pylist() if text]
-    except (pa.ArrowException, OSError) as error:
-        remedy = "Run again; if it stays so, name another revision"
-        raise InputError(f"{resolved['repo']}: {identity['path']}", f"row group {group} is damaged ({str(error).splitlines()[0]})", remedy) from None
+def _drawn_texts(resolved, drawn, patience):
+    """Yield the documents of each drawn row group; each file is opened once, and only its text column is transferred."""
+    column = resolved["text_column"]
+    for index, chosen in groupby(drawn, key=lambda pair: pair[0]):
+        identity = resolved["files"][index]
+        try:
+            with _open(resolved["repo"], resolved["commit"], identity, patience) as file:
+                for _, group in chosen:
+                    yield [text for text in file.read_row_group(group, columns=[column])[column].to_pylist() if text]
+        except (pa.ArrowException, OSError) as error:
+            remedy = "Run again; if it stays so, name another revision"
+            raise InputError(f"{resolved['repo']}: {identity['path']}", f"damaged ({first_line(error)})", remedy) from None
 
 
 def resolve_tokenizer(repo, revision, patience=PATIENCE):

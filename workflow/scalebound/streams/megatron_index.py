@@ -34,7 +34,7 @@ def read_index(read, size, where):
         raise InputError(where, f"begins with {magic!r}, version {version}", _REMEDY)
     if code not in TOKEN_TYPES:
         raise InputError(where, f"token type code {code}", f"Only uint16 (8) and int32 (4) are read. {_REMEDY}")
-    if rows < 1 or size != _HEADER.size + 12 * rows + 8 * documents:
+    if rows < 1 or size < _HEADER.size + 12 * rows + 8 * documents:
         raise InputError(where, f"{size} bytes do not hold {rows} sequences and {documents} documents", "The index is cut or damaged: fetch it again")
     row_tokens = _check_rows(read, rows, np.dtype(TOKEN_TYPES[code]).itemsize, where)
     return {"rows": rows, "row_tokens": row_tokens, "token_type": TOKEN_TYPES[code]}
