@@ -16,124 +16,14 @@ import time
 from pathlib import Path
 
 import pytest
+from stages import CHECKPOINT, QUANTIZER, RECORDS, RUN
 
 from scalebound.audit.run import audit
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="process groups and SIGKILL are POSIX")
 
-STREAM, RUN, CHECKPOINT = "results/streams/smoke-sources", "results/training/smoke-6k", "results/smoke/smoke-6k"
-QUANTIZER = f"{CHECKPOINT}/quantizers/gptq-4"
-# run record of one job of each stage, and how often it is killed
-JOBS = {
-    "fetch-corpus": (f"{STREAM}/wheels/run.json", 3),
-    "documents": (f"{STREAM}/documents.run.json", 6),
-    "tokenizer": (f"{STREAM}/tokenizer.run.json", 6),
-    "tokenize": (f"{STREAM}/rows480/run.json", 4),
-    "train": (f"{RUN}/run.json", 5),
-    "resolve": (f"{CHECKPOINT}/resolve/run.json", 6),
-    "sample": (f"{CHECKPOINT}/sample/score/run.json", 6),
-    "score": (f"{CHECKPOINT}/score/run.json", 6),
-    "quantize": (f"{QUANTIZER}/quantize/run.json", 6),
-    "encode": (f"{QUANTIZER}/encode/run.json", 6),
-    "decode": (f"{QUANTIZER}/decode/run.json", 6),
-    "bound": (f"{QUANTIZER}/bound/run.json", 6),
-    "table": ("results/smoke/bounds.run.json", 6),
-    "figures": ("results/smoke/figures/terms.run.json", 3),
-    "resolved-config": ("results/smoke/config.run.json", 6),
-}
-
-# One process imports torch and all else once; a copy of it runs each job, as the leader of a process group of its own.
-# So the kills fall into the job's work and not into the imports, where nothing is written.
-SERVER = """
-import importlib, json, os, pkgutil, signal, sys, time, traceback
-from scalebound import architecture, cli, commands, models, training
-from scalebound.quantization import whole_model
-import datasets, transformers
-for module in pkgutil.iter_modules(commands.__path__):
-    importlib.import_module(f"scalebound.commands.{module.name}")
-
-def names(folders):
-    return {(f, name) for f in folders if os.path.isdir(f) for name in os.listdir(f)}
-
-def job(arguments, log):
-    os.setpgid(0, 0)
-    for stream in (1, 2):
-        os.dup2(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND), stream)
-    status = 99
-    try:
-        status = cli.main(arguments)
-    except BaseException:
-        traceback.print_exc()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(status)
-
-def run(arguments, log, kill_after, watch, delay):
-    started, before = time.monotonic(), None
-    child = os.fork()
-    if not child:
-        job(arguments, log)
-    os.setpgid(child, child)
-    while True:
-        done, status = os.waitpid(child, os.WNOHANG)
-        late = kill_after is not None and time.monotonic() - started >= kill_after
-        if late and before is None:
-            before = names(watch)
-        if done or (late and (not watch or names(watch) - before)):
-            break
-        time.sleep(0.0001)
-    if not done:
-        if delay:
-            time.sleep(delay)
-        os.killpg(child, signal.SIGKILL)
-        done, status = os.waitpid(child, 0)
-    return os.waitstatus_to_exitcode(status), time.monotonic() - started
-
-print("ready", flush=True)
-for line in sys.stdin:
-    print(json.dumps(run(**json.loads(line))), flush=True)
-"""
-
-
-class Stages:
-    """Runs the stages of a workspace, each in a fresh process without its imports, and kills them if told to."""
-
-    def __init__(self, workspace, wheels):
-        self.workspace, self.log = workspace, workspace.path("stages.log")
-        environment = os.environ | {"PYTHONPATH": str(workspace.path("workflow")), "OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "true"}
-        # pip takes the wheel from the finished workspace: what is tested is the fetching, not the network
-        environment |= {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(wheels)}
-        command = [sys.executable, "-c", SERVER]
-        self.process = subprocess.Popen(command, cwd=workspace.folder, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        assert self.process.stdout.readline() == "ready\n"
-
-    def run(self, job, kill_after=None, watch=(), delay=0.0):
-        """(exit status, seconds) of the job of a run record.
-
-        It is killed after `kill_after` seconds; with `watch`, as soon as another file is then seen in these folders.
-        """
-        self.log.write_text("")
-        order = {
-            "arguments": [job["stage"], *job["arguments"]],
-            "log": str(self.log),
-            "kill_after": kill_after,
-            "watch": [str(f) for f in watch],
-            "delay": delay,
-        }
-        self.process.stdin.write(json.dumps(order) + "\n")
-        self.process.stdin.flush()
-        return json.loads(self.process.stdout.readline())
-
-    def close(self):
-        self.process.stdin.close()
-        self.process.wait()
-
-
-@pytest.fixture(scope="module")
-def stages(finished, tmp_path_factory):
-    made = Stages(finished.copy(tmp_path_factory.mktemp("crash") / "workspace"), finished.path(f"{STREAM}/wheels"))
-    yield made
-    made.close()
+# how often one job of each stage is killed
+KILLS = dict.fromkeys(RECORDS, 6) | {"fetch-corpus": 3, "tokenize": 4, "train": 5, "figures": 3}
 
 
 def files_of(workspace):
@@ -171,9 +61,9 @@ def check_whole(workspace, finished, outputs, record):
         assert all(workspace.path(name).exists() for name in outputs)
 
 
-@pytest.mark.parametrize("stage", JOBS)
+@pytest.mark.parametrize("stage", RECORDS)
 def test_a_killed_stage_leaves_whole_files_or_none_and_runs_again(stages, finished, stage):
-    record, kills = JOBS[stage]
+    record, kills = RECORDS[stage], KILLS[stage]
     job = json.loads(finished.path(record).read_text())
     workspace, outputs, rng = stages.workspace, sorted(job["outputs"]), random.Random(stage)
     assert job["stage"] == stage
@@ -205,7 +95,7 @@ def test_a_killed_stage_leaves_whole_files_or_none_and_runs_again(stages, finish
 
 def test_a_killed_run_over_finished_files_leaves_them_whole(stages, finished):
     """Training replaces folders, not files: here the old checkpoints lie in the way of the new ones."""
-    record, _ = JOBS["train"]
+    record = RECORDS["train"]
     job = json.loads(finished.path(record).read_text())
     watch = [Path(RUN)]
     for number in range(4):
@@ -252,14 +142,14 @@ def test_a_file_that_only_looks_like_a_left_over_is_an_orphan_like_any_other(fin
     assert {finding.expected for finding in found} == {"no such file: no rule makes it"}
 
 
-# what is made again after the kill, and what of it has to lie there when the kill comes
-REMADE = (f"{CHECKPOINT}/quantizers/gptq-4", "results/smoke/bounds.csv", "results/smoke/figures")
+# what is made again, all jobs from quantizing on, and what of it has to lie there when the kill comes
+TARGET = f"{QUANTIZER}/bound/bounds.json"
 MOMENTS = ("quantize/codes.safetensors", "encode/model.sbq", "decode/decoded.json", "score/scores.parquet")
 
 
 def start_snakemake(workspace, log):
     """snakemake as the leader of a process group, which its jobs belong to."""
-    command = [sys.executable, "-m", "snakemake", "--cores", "2", "--configfile", "config/smoke.yaml"]
+    command = [sys.executable, "-m", "snakemake", "--cores", "2", TARGET, "--configfile", "config/smoke.yaml"]
     with open(log, "ab") as file:
         return subprocess.Popen(command, cwd=workspace.folder, stdout=file, stderr=file, start_new_session=True)
 
@@ -288,12 +178,10 @@ def wait_for(path, process, seconds=300):
 
 def test_a_killed_snakemake_is_unlocked_and_ends_with_the_same_results(finished_copy, finished, tmp_path):
     workspace, rng = finished_copy, random.Random(5)
-    for name in REMADE:
-        path = workspace.path(name)
-        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    shutil.rmtree(workspace.path(QUANTIZER))
     running = start_snakemake(workspace, tmp_path / "snakemake.log")
     try:
-        wait_for(workspace.path(REMADE[0], rng.choice(MOMENTS)), running)
+        wait_for(workspace.path(QUANTIZER, rng.choice(MOMENTS)), running)
         time.sleep(rng.uniform(0, 1))
         assert running.poll() is None
     finally:
@@ -303,12 +191,12 @@ def test_a_killed_snakemake_is_unlocked_and_ends_with_the_same_results(finished_
     assert half < artifacts
     assert different(workspace, finished, half) == []
 
-    locked = workspace.snakemake()
+    locked = workspace.snakemake(TARGET)
     assert locked.returncode != 0
     assert "--unlock" in locked.stdout + locked.stderr
     unlocked = workspace.snakemake("--unlock")
     assert unlocked.returncode == 0, unlocked.stdout + unlocked.stderr
-    done = workspace.snakemake()
+    done = workspace.snakemake(TARGET)
     assert done.returncode == 0, done.stdout + done.stderr
     assert {name for name in files_of(workspace) if is_artifact(name)} == artifacts
     assert different(workspace, finished, artifacts) == []
