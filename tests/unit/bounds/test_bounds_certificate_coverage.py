@@ -77,7 +77,7 @@ def violations(population, draws, seed, settings=None):
 
 
 def test_the_sampling_step_holds_on_a_finite_population_and_the_bare_mean_fails():
-    found = violations(varied_windows(3000, np.random.default_rng(1)), 200, seed=2)
+    found = violations(varied_windows(3000, np.random.default_rng(1)), 400, seed=2)
     for name in ("betting", "empirical_bernstein", "hoeffding"):
         assert no_more_than_allowed(found[name]), name
     assert not no_more_than_allowed(found["mean"])
@@ -85,9 +85,9 @@ def test_the_sampling_step_holds_on_a_finite_population_and_the_bare_mean_fails(
 
 def test_the_sampling_step_holds_on_rare_windows_and_at_half_its_cost_fails():
     half = settings_with(d2=math.sqrt(D))
-    assert no_more_than_allowed(violations(rare_windows(3000, 1.0), 400, seed=3)["betting"])
-    assert no_more_than_allowed(violations(rare_windows(3000, 0.5), 200, seed=4)["betting"])
-    assert not no_more_than_allowed(violations(rare_windows(3000, 0.5), 200, seed=4, settings=half)["betting"])
+    assert no_more_than_allowed(violations(rare_windows(3000, 1.0), 500, seed=3)["betting"])
+    assert no_more_than_allowed(violations(rare_windows(3000, 0.5), 300, seed=4)["betting"])
+    assert not no_more_than_allowed(violations(rare_windows(3000, 0.5), 300, seed=4, settings=half)["betting"])
 
 
 HYPOTHESES = 32
@@ -145,10 +145,10 @@ def excess_of_certificates(draws, seed, grids=GRIDS):
 
 
 def test_whole_certificates_hold_on_a_markov_stream():
-    assert no_more_than_allowed(excess_of_certificates(150, seed=7)[:, 0] < 0)
+    assert no_more_than_allowed(excess_of_certificates(300, seed=7)[:, 0] < 0)
 
 
 def test_whole_certificates_without_complexity_and_sampling_fail(monkeypatch):
     monkeypatch.setattr(certificate, "complexity", lambda *_: 0.0)
     wide = Grids(alpha_points=2, alpha_min=0.05, alpha_max=0.2, floor_points=1, offset_points=3, offset_min=20, offset_max=60, slope_points=1)
-    assert not no_more_than_allowed(excess_of_certificates(150, seed=8, grids=wide)[:, 1] < 0)
+    assert not no_more_than_allowed(excess_of_certificates(300, seed=8, grids=wide)[:, 1] < 0)
