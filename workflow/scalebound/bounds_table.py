@@ -1,4 +1,6 @@
-"""Reading `bounds.csv`, the table of a family's bounds."""
+"""Reading the tables of a family: bounds.csv, comparison.csv, certificates.csv."""
+
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -6,29 +8,60 @@ import pandas as pd
 from scalebound.errors import InputError, first_line
 
 REMAKE = "Delete it and let snakemake make it again"
-TEXTS = ("checkpoint", "quantizer")
-# what the figures and the summary look at
-NUMBERS = (
-    *("n_params", "n_tokens", "vocab_size", "train_loss", "sigma", "paper_bound", "azuma_bound", "freedman_bound_coded", "coded_bits_per_param"),
-    *("term_parameters_per_token", "term_loss_variation", "term_smoothing", "term_quantization_gap"),
+
+
+@dataclass(frozen=True)
+class Columns:
+    """What readers of a table look at: texts, finite numbers, and numbers that may be missing."""
+
+    texts: tuple
+    numbers: tuple
+    gaps: tuple = ()
+
+
+BOUNDS = Columns(
+    ("checkpoint", "quantizer"),
+    (
+        *("n_params", "n_tokens", "vocab_size", "train_loss", "sigma", "paper_bound", "azuma_bound", "freedman_bound_coded", "coded_bits_per_param"),
+        *("term_parameters_per_token", "term_loss_variation", "term_smoothing", "term_quantization_gap"),
+    ),
 )
+_COMPARED = ("train_loss", "paper_bound", "azuma_bound")
+COMPARISON = Columns(("checkpoint", "status"), (), (*_COMPARED, *(f"{name}_published" for name in _COMPARED)))
+_STEPS = ("paper_recipe", "real_code_length", "geometric", "shorter_code", "estimate", "certificate")
+CERTIFICATES = Columns(("checkpoint", "quantizer"), ("n_params", "train_loss", *_STEPS, "gap_ratio", "coded_bits_per_param"), ("true_risk",))
+TABLES = {"bounds.csv": BOUNDS, "comparison.csv": COMPARISON, "certificates.csv": CERTIFICATES}
 
 
-def read_bounds_table(path):
-    """The table as a data frame: one row a checkpoint and quantizer, losses and bounds in nats per token.
+def read_family_table(path, columns=BOUNDS):
+    """A table as a data frame: one row a checkpoint (and quantizer), losses and bounds in nats per token.
 
     Raises:
-        InputError: unreadable, or without one of the columns, or with one that holds anything but finite numbers.
+        InputError: unreadable, or without one of the columns, or with one that holds anything but its kind.
     """
     try:
-        table = pd.read_csv(path, dtype=dict.fromkeys(TEXTS, str))
+        table = pd.read_csv(path, dtype=dict.fromkeys(columns.texts, str))
     except FileNotFoundError:
         raise InputError(path, "no such file", "Run snakemake first") from None
     except ValueError as error:
-        raise InputError(path, f"not a table of bounds ({first_line(error)})", REMAKE) from None
-    for name in (*TEXTS, *NUMBERS):
-        if name not in table:
-            raise InputError(path, f"no column {name!r}", REMAKE)
-        if not table[name].map(lambda value, wanted=name in TEXTS: isinstance(value, str) if wanted else np.isreal(value) and np.isfinite(value)).all():
-            raise InputError(path, f"column {name!r} holds something else than its kind", REMAKE)
+        raise InputError(path, f"not a table of a family ({first_line(error)})", REMAKE) from None
+    kinds = {columns.texts: _is_text, columns.numbers: _is_finite, columns.gaps: _is_finite_or_missing}
+    for names, fits in kinds.items():
+        for name in names:
+            if name not in table:
+                raise InputError(path, f"no column {name!r}", REMAKE)
+            if not table[name].map(fits).all():
+                raise InputError(path, f"column {name!r} holds something else than its kind", REMAKE)
     return table
+
+
+def _is_text(value):
+    return isinstance(value, str)
+
+
+def _is_finite(value):
+    return np.isreal(value) and np.isfinite(value)
+
+
+def _is_finite_or_missing(value):
+    return np.isreal(value) and not np.isinf(value)

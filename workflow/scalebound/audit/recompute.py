@@ -17,7 +17,7 @@ from scalebound import sampling
 from scalebound.architecture_id import read_architecture
 from scalebound.audit.findings import Finding
 from scalebound.audit.identities import read_identity
-from scalebound.bounds_table import read_bounds_table
+from scalebound.bounds_table import read_family_table
 from scalebound.commands import decode, figures
 from scalebound.commands.bound import evaluate_files
 from scalebound.commands.certificates import certificates_text
@@ -130,7 +130,7 @@ def check_comparison(job, folder):
     if not folder.exists(job.inputs["published"]):
         return []
     published = read_published(folder.path(job.inputs["published"]))
-    return _check_text(job, folder, comparison_text(read_bounds_table(folder.path(job.inputs["table"])), published, job.settings["quantizer"]))
+    return _check_text(job, folder, comparison_text(read_family_table(folder.path(job.inputs["table"])), published, job.settings["quantizer"]))
 
 
 def _check_text(job, folder, wanted):
@@ -153,7 +153,8 @@ def check_figure(job, folder):
     versions = {name: style.package_version(name) for name in identity["packages"]}
     if versions != identity["packages"]:
         return [], f"{png} not drawn again: made with {identity['packages']}, here {versions}"
-    drawn = figures.draw(read_bounds_table(folder.path(job.inputs["table"])), job.settings["figure"], job.settings["quantizer"], job.inputs["table"])
+    figure, place = job.settings["figure"], job.inputs["table"]
+    drawn = figures.draw(figures.read_table_of(figure, folder.path(place)), figure, job.settings["quantizer"], place)
     with tempfile.TemporaryDirectory() as temporary:
         again = [Path(temporary) / "again.png", Path(temporary) / "again.pdf"]
         style.save(drawn, *again, identity)

@@ -5,6 +5,7 @@ from pathlib import Path
 import pandas as pd
 
 from scalebound import atomic
+from scalebound.bounds_table import read_family_table
 from scalebound.errors import InputError
 from scalebound.provenance import describe_files, identity
 
@@ -21,7 +22,7 @@ def add_arguments(parser):
 
 
 def run(arguments):
-    text = comparison_text(pd.read_csv(arguments.table), read_published(arguments.published), arguments.quantizer)
+    text = comparison_text(read_family_table(arguments.table), read_published(arguments.published), arguments.quantizer)
     inputs = {"table": arguments.table, "published": arguments.published}
     made_of = identity("compare", inputs, {"quantizer": arguments.quantizer}, packages=["pandas"])
     atomic.write_bytes(arguments.out, text.encode())

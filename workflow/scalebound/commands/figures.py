@@ -1,8 +1,9 @@
 """Draw one figure of a family from its table of bounds."""
 
-from scalebound.bounds_table import read_bounds_table
+from scalebound.bounds_table import TABLES, read_family_table
 from scalebound.errors import InputError
 from scalebound.figures import bounds_by_size, certificates, comparison, loss_variation, rates, style, terms
+from scalebound.plan import FIGURES as TABLE_OF
 from scalebound.provenance import identity
 
 FIGURES = {
@@ -26,11 +27,16 @@ def add_arguments(parser):
 
 
 def run(arguments):
-    drawn = draw(read_bounds_table(arguments.table), arguments.figure, arguments.quantizer, arguments.table)
+    drawn = draw(read_table_of(arguments.figure, arguments.table), arguments.figure, arguments.quantizer, arguments.table)
     settings = {"figure": arguments.figure, "quantizer": arguments.quantizer}
     style.save(drawn, arguments.png, arguments.pdf, identity("figures", {"table": arguments.table}, settings, packages=["matplotlib", "pandas"]))
     print(f"{arguments.png} and {arguments.pdf}")
     return [arguments.png, arguments.pdf]
+
+
+def read_table_of(figure, path):
+    """The table at `path`, checked as the one that the figure is drawn from. Raises InputError when it is none."""
+    return read_family_table(path, TABLES[TABLE_OF[figure]])
 
 
 def draw(table, figure, quantizer, where):

@@ -5,7 +5,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from scalebound.bounds_table import read_bounds_table
+from scalebound.bounds_table import read_family_table
 from scalebound.counts import short_count
 from scalebound.errors import InputError
 from scalebound.provenance import check_keys, read_json
@@ -21,7 +21,7 @@ def run(arguments):
     for saved in _saved_configurations(Path(arguments.results)):
         table = saved.parent / "bounds.csv"
         quantizer = _paper_quantizer(saved)
-        console.print(build(read_bounds_table(table), quantizer, table))
+        console.print(build(read_family_table(table), quantizer, table))
         console.print(f"paper's and Azuma's bound: {quantizer} at nominal bits; best: least (F) at coded bits\n", style="dim")
         console.print(f"figures  {saved.parent / 'figures'}/", highlight=False, soft_wrap=True)
     if arguments.report:
