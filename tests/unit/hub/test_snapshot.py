@@ -7,6 +7,7 @@ import os
 import hub_client
 import huggingface_hub
 import pytest
+from hub_server import File
 
 from scalebound.errors import InputError
 from scalebound.hub.cache import remove_partial_downloads
@@ -259,3 +260,21 @@ def test_large_files_behind_signed_addresses(redirecting_hub, waits, kind):
     assert fetch(resolved, waits.patience)["refetched"] == (["model.safetensors"] if kind == "flip" else [])
     assert content(offline_folder(REPO, resolved["commit"], NAMES)) == expected()
     assert [entry.authorized for entry in redirecting_hub.log if "/signed/" in entry.line].count(True) == 0
+
+
+def test_a_part_that_another_call_cached_is_not_the_whole(hub, waits):
+    """Resolving leaves the index in the cache; without a listing the client takes that folder for a snapshot."""
+    index = json.dumps({"weight_map": {"a": "model-00001-of-00001.safetensors"}}).encode()
+    hub.add_model(REPO, {"main": {"config.json": b"{}", "model.safetensors.index.json": index, "model-00001-of-00001.safetensors": b"w"}})
+    resolved = resolve_revision(REPO, "main", 1, patience=waits.patience)
+    hub.stop()
+    with pytest.raises(InputError, match=r"no usable answer after 4 attempts \(BrokenAnswer: .* did not arrive\)"):
+        fetch(resolved, waits.patience)
+
+
+def test_a_hub_that_lists_other_files_than_it_did(hub, resolved, waits):
+    fetch(resolved, waits.patience)
+    listed = hub.repos["models", REPO]["commits"][resolved["commit"]]
+    listed["model.safetensors"] = File("model.safetensors", WEIGHTS[::-1])
+    with pytest.raises(InputError, match=r"model.safetensors: as it was resolved, but the hub now lists another file"):
+        fetch(resolved, waits.patience)

@@ -135,4 +135,4 @@ def _ask_hub(where, repo, commit, files, patience):
     wrong = sorted(mismatch["path"] for mismatch in answer.mismatches if mismatch["path"] in ours)
     wrong += sorted(ours & set(answer.missing_paths)) or sorted(ours & set(answer.extra_paths))
     if wrong:
-        raise InputError(f"{where}: {wrong[0]}", "verified against resolved.json, but the hub now lists another file", "Resolve the checkpoint again")
+        raise InputError(f"{where}: {wrong[0]}", "as it was resolved, but the hub now lists another file", "Resolve the checkpoint again")
