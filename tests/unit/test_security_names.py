@@ -7,7 +7,7 @@ import re
 
 import pytest
 import yaml
-from hostile import ROOT, replaced, row_of_the_table
+from hostile import ROOT, guarded, linux, replaced, row_of_the_table
 
 from scalebound import checkpoints
 from scalebound.config import parse, parse_config
@@ -98,3 +98,27 @@ def test_shell_metacharacters_in_a_path_are_harmless_in_a_real_run(workspace):
     assert done.returncode == 0, done.stdout + done.stderr
     assert json.loads(workspace.path("results/smoke/config.json").read_text())["config"]["checkpoints"] == name
     assert not list(workspace.folder.rglob("owned*"))
+
+
+def laughing():
+    """What a dozen lines of YAML with aliases are: 10**12 entries if anybody writes them out."""
+    value = ["ha"] * 10
+    for _ in range(11):
+        value = [value] * 10
+    return value
+
+
+@linux
+@pytest.mark.parametrize("key", ["families", "checkpoints", "streams", "training", "sampling", "quantize_with", "bound", "no such key"])
+def test_a_configuration_of_many_aliases_is_refused_without_writing_them_out(key):
+    settings = yaml.safe_load((ROOT / "config/config.yaml").read_text()) | {key: laughing()}
+    assert guarded(lambda: parse_config(settings), seconds=5, megabytes=200) == "InputError"
+
+
+@linux
+def test_a_run_of_endless_checkpoints_is_refused_without_listing_them():
+    settings = yaml.safe_load((ROOT / "config/config.yaml").read_text())
+    name = next(iter(settings["training"]))
+    for path, number in (("steps", 10**15), ("keep_every", 1)):
+        settings = replaced(settings, ("training", name, path), number)
+    assert guarded(lambda: parse_config(settings), seconds=5, megabytes=200) == "InputError"
