@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 
 from scalebound.bounds import recheck
-from scalebound.bounds.ceilings import Grids
+from scalebound.bounds.ceilings import Grids, family_of
 from scalebound.bounds.certificate import CertificateSettings, certify
+from scalebound.bounds.linearization import room_under
 from scalebound.bounds.recheck import disagreements, recompute
+from scalebound.bounds.token_scores import TokenScores
 
 V = 300
 SMALL = Grids(alpha_points=6, s_points=25, floor_points=3, offset_points=12, slope_points=6)
@@ -140,6 +142,20 @@ def test_another_weight_of_the_tangent_is_valid_for_the_geometric_bound_but_not_
             other = changed(other, tuple(name.split(".")), lambda _, value=value: value)
         names = [name for name, _, _ in disagreements(*scores, other)]
         assert names == ([] if method == "geometric" else ["the weight is not D / s"])
+
+
+def test_the_range_agrees_at_any_weight_also_where_its_least_value_is_between_the_ends():
+    steep = Grids(alpha_points=3, floor_points=1, offset_points=5, slope_points=1, slope_max=3.0)
+    scores, certificate = made(grids=steep)
+    point, between = certificate["choice"]["point"], 0
+    room = room_under(family_of("geometric", steep), point, TokenScores(*(x[27:] for x in scores), V))
+    for factor in np.geomspace(0.1, 10, 15):
+        other = changed(certificate, ("choice", "weight"), lambda x, factor=factor: factor * x)
+        weight, found = other["choice"]["weight"], recompute(*scores, other)
+        bounded = room.linearized(weight, certificate["C"])
+        assert (found["range.low"], found["range.high"]) == pytest.approx((bounded.low, bounded.high), rel=1e-12)
+        between += room.ceilings[0] < room.losses[0] + weight < room.ceilings[1]
+    assert between >= 2
 
 
 def test_nothing_is_shared_with_the_modules_that_make_certificates():

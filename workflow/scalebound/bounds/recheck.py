@@ -158,7 +158,8 @@ def _tokens(nll, entropy, certificate):
 def _confidence(values, low, high, bet_ceiling, delta):
     m, width = len(values), high - low
     mean, variance = values.mean(), ((values - values.mean()) ** 2).sum() / (m - 1)
-    capital = np.log(low + bet_ceiling - values).sum() + np.log(delta)
+    with np.errstate(invalid="ignore", divide="ignore"):  # a false statement may leave no room: NaN, which is a disagreement
+        capital = np.log(low + bet_ceiling - values).sum() + np.log(delta)
     bernstein = np.sqrt(2.0 * variance * np.log(2.0 / delta) / m) + 7.0 * width * np.log(2.0 / delta) / (3.0 * (m - 1))
     return {
         "betting": low + bet_ceiling - np.exp(capital / m),
