@@ -11,8 +11,8 @@ from safetensors import SafetensorError, safe_open
 from scalebound.errors import InputError
 from scalebound.provenance import check_keys, file_sha256, read_json
 
-# what GPT-NeoX of old versions of transformers stored beside its weights; the mask's value is infinite in fp16
-OLD_BUFFERS = (".attention.bias", ".attention.masked_bias", ".rotary_emb.inv_freq")
+# what GPT-NeoX and GPT-2 of old versions of transformers stored beside their weights; the mask's value is infinite in fp16
+OLD_BUFFERS = (".attention.bias", ".attention.masked_bias", ".rotary_emb.inv_freq", ".attn.bias", ".attn.masked_bias")
 
 
 def read_description(path):
