@@ -9,7 +9,6 @@ import constriction
 import numpy as np
 
 _FAMILY = constriction.stream.model.Categorical(perfect=False)
-RAW_BITS = 16  # raw integers are split into pieces of at most this many bits
 
 
 class Writer:
@@ -27,8 +26,9 @@ class Writer:
         return symbols
 
     def message(self):
-        """Bytes, a multiple of four."""
-        return self._encoder.get_compressed().astype("<u4").tobytes()
+        """Bytes, a multiple of four; zero words at the end are left out, as the reader goes on with zeros."""
+        words = self._encoder.get_compressed()
+        return words[: int(np.flatnonzero(words).max(initial=-1)) + 1].astype("<u4").tobytes()
 
 
 class Reader:
@@ -37,6 +37,8 @@ class Reader:
     def __init__(self, data):
         if len(data) % 4:
             raise ValueError(f"{len(data)} bytes, no multiple of four")
+        if data[-4:] == bytes(4):
+            raise ValueError("zero words left over")
         self._decoder = constriction.stream.queue.RangeDecoder(np.frombuffer(data, dtype="<u4").astype(np.uint32))
 
     def symbols(self, frequencies, symbols):
@@ -61,7 +63,7 @@ class Meter:
         self.bits = 0.0
 
     def symbols(self, frequencies, symbols):
-        symbols = np.asarray(symbols)
+        symbols = np.asarray(symbols, dtype=np.int32)
         if len(symbols):
             totals = frequencies.sum(1)
             rows = np.zeros(len(symbols), dtype=np.int64) if len(frequencies) == 1 else np.arange(len(symbols))

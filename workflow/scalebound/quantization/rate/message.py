@@ -4,7 +4,7 @@ Layout, little endian:
 
     4 bytes   magic "SBQ2"
     16 bytes  architecture id
-    1 byte    cap: magnitudes below it have a frequency of their own
+    1 byte    cap: magnitudes below it have a frequency of their own; 64 is added when none is above it
     stream    of 32-bit words, one range coder (constriction) for everything:
                   per parameter: which of {row exponents, column exponents, an offset of 1, plain order} it has
                   per parameter: exponent of its step, as a difference from the parameter before
@@ -32,6 +32,7 @@ from scalebound.quantization.rate.wavefront import LARGEST_TOTAL
 MAGIC = b"SBQ2"
 LARGEST_CAP = 15
 _SIDE_CAP = 15
+_EXACT = 64
 _HEADER, _TRAILER = len(MAGIC) + 17, 4
 _ROWS, _COLUMNS, _OFFSET, _PLAIN = 1, 2, 4, 8
 
@@ -41,17 +42,21 @@ def encode(tensors, architecture):
 
     Bits are ideal code lengths, fractions included; with header, flags and rounding to words they add up to the message.
     """
-    ordered = [tensors[p["name"]] for p in architecture["parameters"]]
-    for parameter, tensor in zip(architecture["parameters"], ordered):
-        _check_shape(tensor, parameter)
-        check(tensor, parameter["name"])
-    cap = min(LARGEST_CAP, max([1, *(int(np.abs(t.codes).max()) for t in ordered if t.codes.size)]))
-    flags = [_flags(t) | _PLAIN * plain for t, plain in zip(ordered, _plain(ordered, architecture, cap))]
+    parameters = architecture["parameters"]
+    ordered, cap, flags = _plan(tensors, parameters)
     writer, meter = Writer(), Meter()
-    _code(writer, architecture, cap, ordered, flags)
-    _, sizes = _code(meter, architecture, cap, ordered, flags)
+    _code(writer, parameters, cap, ordered, flags)
+    _, sizes = _code(meter, parameters, cap, ordered, flags)
     body = MAGIC + bytes.fromhex(architecture["id"]) + bytes([cap]) + writer.message()
     return body + struct.pack("<I", zlib.crc32(body)), sizes
+
+
+def ideal_bits(tensors, parameters):
+    """Length in bits that `encode` comes close to from above, of {parameter name: CodedTensor} for the architecture's parameters."""
+    ordered, cap, flags = _plan(tensors, parameters)
+    meter = Meter()
+    _code(meter, parameters, cap, ordered, flags)
+    return meter.bits + 8 * (_HEADER + _TRAILER)
 
 
 def decode(message, architecture, where="model.sbq"):
@@ -62,10 +67,9 @@ def decode(message, architecture, where="model.sbq"):
     """
     cap, stream = _checked(message, architecture, where)
     _check_plausible(len(stream), architecture, where)
-    reader = None
     try:
         reader = Reader(stream)
-        tensors, _ = _code(reader, architecture, cap, None, None)
+        tensors, _ = _code(reader, architecture["parameters"], cap, None, None)
         if not reader.finished():
             raise ValueError("bytes left over")
     except ValueError as error:
@@ -77,18 +81,21 @@ class _Models:
     """Everything that is learned while one message is coded."""
 
     def __init__(self, cap):
-        self.cap, self.exponents, self.bases, self.by_kind = cap, SignedModel(_SIDE_CAP), SignedModel(_SIDE_CAP), {}
+        self.cap, self.exact = cap & ~_EXACT, bool(cap & _EXACT)
+        self.exponents, self.bases, self.by_kind = SignedModel(_SIDE_CAP), SignedModel(_SIDE_CAP), {}
         self.flags = np.ones((1, 16), dtype=np.int64)
 
     def codes(self, use):
-        """One model for vectors and one for matrices; the mean that is expected next is kept for each use."""
-        kind = "vector" if use == "vector" else "matrix"
-        return self.by_kind.setdefault(kind, SignedModel(self.cap))
+        """One model for vectors and one for matrices."""
+        return self.by_kind.setdefault(use == "vector", SignedModel(self.cap, self.exact))
+
+    def replace(self, use, model):
+        self.by_kind[use == "vector"] = model
 
 
-def _code(coder, architecture, cap, tensors, flags):
-    """(tensors, {name: bits so far spent on it, of a Meter}); `tensors` and `flags` are None when `coder` reads."""
-    parameters, models, sizes = architecture["parameters"], _Models(cap), {}
+def _code(coder, parameters, cap, tensors, flags):
+    """(tensors, {name: bits spent on it, of a Meter}); `tensors` and `flags` are None when `coder` reads."""
+    models, sizes = _Models(cap), {}
     shapes = [matrix_view(p["shape"], p["use"]) for p in parameters]
     flags = _code_flags(coder, models, flags, len(parameters))
     bases = _code_bases(coder, models, None if tensors is None else [t.base for t in tensors], len(parameters))
@@ -136,21 +143,31 @@ def _flags(tensor):
     return _ROWS * bool(tensor.row_exponents.any()) | _COLUMNS * bool(tensor.column_exponents.any()) | _OFFSET * tensor.offset
 
 
-def _plain(tensors, architecture, cap):
-    """For each tensor, whether it is shorter when rows and columns are ignored; decided in order, on what is learned by then."""
-    models, choices = _Models(cap), []
-    for tensor, parameter in zip(tensors, architecture["parameters"]):
-        if min(tensor.codes.shape) < 2:
-            choices.append(False)
-            continue
-        model, trials = models.codes(parameter["use"]), []
-        for plain in (False, True):
-            meter, trial = Meter(), copy.deepcopy(model)
-            trial.code(meter, tensor.codes.astype(np.int32), plain)
-            trials.append((meter.bits, plain, trial))
-        _, plain, models.by_kind["matrix" if parameter["use"] != "vector" else "vector"] = min(trials, key=lambda t: t[:2])
-        choices.append(plain)
-    return choices
+def _plan(tensors, parameters):
+    """(tensors in order, cap, flags): all that the encoder decides. Raises InputError for tensors that are no such parameters."""
+    ordered = [tensors[p["name"]] for p in parameters]
+    for parameter, tensor in zip(parameters, ordered):
+        _check_shape(tensor, parameter)
+        check(tensor, parameter["name"])
+    largest = max([1, *(int(np.abs(t.codes).max()) for t in ordered if t.codes.size)])
+    cap = largest | _EXACT if largest <= LARGEST_CAP else LARGEST_CAP
+    models, flags = _Models(cap), []
+    for tensor, parameter in zip(ordered, parameters):
+        plain = min(tensor.codes.shape) > 1 and _plain_is_shorter(models, tensor, parameter["use"])
+        flags.append(_flags(tensor) | _PLAIN * plain)
+    return ordered, cap, flags
+
+
+def _plain_is_shorter(models, tensor, use):
+    """Whether a matrix takes fewer bits with rows and columns ignored, after what `models` learned, which then learns from it."""
+    trials = []
+    for plain in (False, True):
+        meter, trial = Meter(), copy.deepcopy(models.codes(use))
+        trial.code(meter, tensor.codes.astype(np.int32), plain)
+        trials.append((meter.bits, plain, trial))
+    _, plain, better = min(trials, key=lambda t: t[:2])
+    models.replace(use, better)
+    return plain
 
 
 def _checked(message, architecture, where):
@@ -163,8 +180,8 @@ def _checked(message, architecture, where):
     found = body[4:20].hex()
     if found != architecture["id"]:
         raise InputError(where, f"architecture {found}, expected {architecture['id']}", "Decode with the architecture it was encoded for")
-    if not 1 <= body[20] <= LARGEST_CAP:
-        raise InputError(where, f"SBQ2 with a cap of {body[20]}, expected 1 to {LARGEST_CAP}", "Encode the model again")
+    if not 1 <= body[20] & ~_EXACT <= LARGEST_CAP:
+        raise InputError(where, f"SBQ2 with a cap of {body[20] & ~_EXACT}, expected 1 to {LARGEST_CAP}", "Encode the model again")
     return body[20], body[_HEADER:]
 
 
@@ -175,7 +192,7 @@ def _check_plausible(n_bytes, architecture, where):
     """
     entries = sum(rows * columns for rows, columns in (matrix_view(p["shape"], p["use"]) for p in architecture["parameters"]))
     if entries > (8 * n_bytes + 64) * LARGEST_TOTAL // 2:
-        raise InputError(where, f"{n_bytes} bytes for {entries} entries", "Encode the model again")
+        raise InputError(where, f"an SBQ2 stream of {n_bytes} bytes for {entries} entries", "Encode the model again")
 
 
 def _check_shape(tensor, parameter):

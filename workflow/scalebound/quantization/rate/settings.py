@@ -8,13 +8,13 @@ class Tuning:
     """Straight-through fine-tuning of the codes. steps: 0 for none; rows of `batch_rows` windows are drawn in order."""
 
     steps: int = 0
-    batch_rows: int = 4
-    learning_rate: float = 2e-3
+    batch_rows: int = 2
+    learning_rate: float = 3e-3
     warmup_steps: int = 20
     final_learning_rate_fraction: float = 0.0
-    beta2: float = 0.99
+    beta2: float = 0.999
     clip_norm: float = 100.0
-    step_learning_rate: float = 0.02  # of the steps' exponents (in quarters of an octave), relative to learning_rate 1e-3
+    step_learning_rate: float = 0.01  # of the steps' exponents (in quarters of an octave), relative to learning_rate 1e-3
     statistics_every: int = 10  # optimizer steps between refreshes of the rate model
 
 

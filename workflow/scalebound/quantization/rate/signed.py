@@ -1,35 +1,38 @@
-"""Signed integers as capped magnitudes under a model, remainders above the cap, and plain signs."""
+"""Signed integers as capped magnitudes under a model, remainders above the cap, and signs."""
 
 import numpy as np
 
-from scalebound.quantization.rate import wavefront
+from scalebound.quantization.rate import signs, wavefront
 from scalebound.quantization.rate.wavefront import UNIT, Frequencies
 
-_EVEN = np.ones((1, 2), dtype=np.int64)
 _LENGTHS = 26  # remainders have fewer bits than this
 _RAW = 8  # raw bits coded at once
 
 
 class SignedModel:
-    """What is learned about the integers of one kind of tensor and carries over to the next: frequencies and a mean."""
+    """What is learned about the integers of one kind of tensor and carries over to the next: frequencies and a mean.
 
-    def __init__(self, cap):
-        self.cap, self.mean, self.frequencies = cap, UNIT, Frequencies(cap + 1)
+    `exact`: no magnitude is above `cap`, so there are no remainders.
+    """
+
+    def __init__(self, cap, exact=False):
+        self.cap, self.exact, self.mean, self.frequencies = cap, exact, UNIT, Frequencies(cap + 1)
         self.lengths = np.array([[max(1, 1024 >> k) for k in range(_LENGTHS)]], dtype=np.int64)
 
     def code(self, coder, values, plain=False):
         """Code int32 `values` of any shape; returns them (what was read, when `coder` reads). `plain`: rows and columns are ignored."""
+        self.frequencies.relax()
         magnitudes = np.minimum(np.abs(values), self.cap)
         flat, given = magnitudes.reshape(-1), values.reshape(-1)
         if plain or values.ndim < 2:
             self.mean = wavefront.code_vector(coder, flat, self.frequencies, self.mean)
         else:
             self.mean = wavefront.code_matrix(coder, magnitudes, self.frequencies, self.mean)
-        large = np.flatnonzero(flat == self.cap)
-        flat[large] += self._remainders(coder, np.abs(given[large]) - self.cap)
-        used = np.flatnonzero(flat)
-        signs = coder.symbols(_EVEN, (given[used] < 0).astype(np.int32))
-        flat[used] = np.where(signs == 1, -flat[used], flat[used])
+        if not self.exact:
+            large = np.flatnonzero(flat == self.cap)
+            flat[large] += self._remainders(coder, np.abs(given[large]) - self.cap)
+        negative = signs.code_signs(coder, np.atleast_2d(magnitudes), np.atleast_2d(values < 0))
+        np.negative(magnitudes, out=magnitudes, where=negative.reshape(magnitudes.shape))
         return magnitudes
 
     def _remainders(self, coder, remainders):

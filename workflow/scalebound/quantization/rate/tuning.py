@@ -54,7 +54,7 @@ class Group:
         else:
             counts = magnitudes.shape[1:]
             # the same shrinkage as the coder's
-            by_row, by_column = ((magnitudes.sum(d, keepdim=True) + 2) / (counts[d - 1] * whole + 2) for d in (2, 1))
+            by_row, by_column = ((magnitudes.sum(d, keepdim=True) + 1) / (counts[d - 1] * whole + 1) for d in (2, 1))
             expected = whole * by_row * by_column
         self.price = torch.log2(1 + 1 / expected.clamp(min=LEAST_MEAN))
 

@@ -3,7 +3,7 @@
 No table of scales is sent. The magnitude expected of entry (i, j) is the tensor's mean times a factor of row i and a factor
 of column j, both estimated from the entries already coded; an anti-diagonal holds one entry of each row and column, so all
 of it is coded at once. Expected magnitudes fall into classes of half an octave, and each class learns its own
-frequencies, which carry over from tensor to tensor. Everything is integer arithmetic.
+frequencies, which carry over to the next tensor as a first guess. Everything is integer arithmetic.
 """
 
 import numpy as np
@@ -14,8 +14,9 @@ CLASSES = 30
 EDGES = np.array([round(UNIT * 2 ** ((c - 14) // 2) * (1.0 if c % 2 == 0 else 1.4142135623730951)) for c in range(1, CLASSES)], dtype=np.int64)
 INCREMENT = 16
 PRIOR = 16 * INCREMENT  # weight of what a class expects before it has seen anything
+CARRIED = 48 * INCREMENT  # weight of what earlier tensors taught
 LARGEST_TOTAL = 1 << 17
-SHRINKAGE = 2 * UNIT  # expected magnitudes that a row or column must reach to be believed half
+SHRINKAGE = UNIT  # expected magnitude that a row or column must reach to be believed half
 
 
 class Frequencies:
@@ -24,6 +25,11 @@ class Frequencies:
     def __init__(self, symbols, classes=CLASSES):
         self.symbols = symbols
         self.counts = np.stack([_geometric(c, symbols) for c in range(classes)])
+
+    def relax(self):
+        """Before another tensor: keep the shape of what was learned, but let the new tensor's entries soon outweigh it."""
+        totals = self.counts.sum(1, keepdims=True)
+        self.counts = np.where(totals > CARRIED, self.counts * CARRIED // totals + 1, self.counts)
 
     def learn(self, classes, symbols):
         places = classes * self.symbols + symbols
