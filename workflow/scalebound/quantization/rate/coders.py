@@ -1,8 +1,9 @@
 """Three ends of one model: a writer, a reader and a meter of symbols under integer frequencies.
 
 The code that models the symbols is written once and driven by any of them: `symbols` returns what was coded, and a reader
-takes from what it is given only how many symbols there are. So the same statements encode, decode and measure. Frequencies are integers; what they become inside constriction is one IEEE division and
-fixed-point arithmetic, the same on every platform.
+takes from what it is given only how many symbols there are. So the same statements encode, decode and measure.
+Frequencies are integers; what they become inside constriction is one IEEE division and fixed-point arithmetic, the same
+on every platform.
 """
 
 import constriction

@@ -68,6 +68,10 @@ def _squares(outputs, name):
 
 def _counts(frequencies, name):
     def hook(module, arguments):
+        if arguments[0].is_floating_point():
+            # a position embedding that makes its own ids, of a mask for instance: all positions are equally frequent
+            frequencies[name] = frequencies.get(name, 0) + torch.full((module.num_embeddings,), arguments[0].numel() / module.num_embeddings)
+            return
         counts = torch.bincount(arguments[0].reshape(-1), minlength=module.num_embeddings).double()
         frequencies[name] = frequencies.get(name, 0) + counts
 

@@ -1,35 +1,31 @@
 """Settings of the rate path: what a configuration states and a report repeats."""
 
-from dataclasses import dataclass
+from pydantic import Field
+
+from scalebound.config import Model, Seed
 
 
-@dataclass(frozen=True)
-class Tuning:
-    """Straight-through fine-tuning of the codes. steps: 0 for none; rows of `batch_rows` windows are drawn in order."""
+class Tuning(Model):
+    """Straight-through fine-tuning of the codes; the windows come from a draw of their own and are used in order."""
 
-    steps: int = 0
-    batch_rows: int = 2
-    learning_rate: float = 3e-3
-    warmup_steps: int = 20
-    final_learning_rate_fraction: float = 0.0
-    beta2: float = 0.999
-    clip_norm: float = 100.0
-    step_learning_rate: float = 0.01  # of the steps' exponents (in quarters of an octave), relative to learning_rate 1e-3
-    statistics_every: int = 10  # optimizer steps between refreshes of the rate model
+    steps: int = Field(0, ge=0, description="optimizer steps; 0: none")
+    batch_rows: int = Field(2, ge=1, description="windows in a step")
+    learning_rate: float = Field(3e-3, gt=0, description="of the real-valued weights behind the codes (Adam)")
+    step_learning_rate: float = Field(0.01, ge=0, description="of the exponents of the tensors' steps, in octaves / 4 for each 0.001 of learning_rate")
+    warmup_steps: int = Field(20, ge=0)
+    final_learning_rate_fraction: float = Field(0.0, ge=0, le=1)
+    beta2: float = Field(0.999, gt=0, lt=1)
+    clip_norm: float = Field(100.0, gt=0, description="the gradient of the price is in it: small values hold the tuning up")
+    refresh_every: int = Field(10, ge=1, description="steps between two looks at what the codes cost")
 
 
-@dataclass(frozen=True)
-class RateSettings:
-    """exchange: nats of bound that one nat of code per token costs (log V + log 1/alpha and more: about 10 at V = 512).
+class RateSettings(Model):
+    """How a model is compressed: the rate by theory, by trial, and by tuning."""
 
-    step_offsets: quarters of an octave to try around the step that high-resolution theory gives for `exchange`.
-    exponent_stride: quarters of an octave between the exponents that rows and columns may have; 0 for none.
-    """
-
-    exchange: float = 10.0
-    step_offsets: tuple[int, ...] = (0,)
-    exponent_stride: int = 4
-    damping: float = 0.01
-    sensitivity_windows: int = 32
-    seed: int = 0
+    exchange: float = Field(6.0, gt=0, description="nats of bound that one nat of code per token costs: about log(V / alpha) less the loss")
+    step_offsets: tuple[int, ...] = Field((-3,), min_length=1, strict=False, description="quarters of an octave, tried around the step of theory")
+    exponent_stride: int = Field(4, ge=0, le=24, description="quarters of an octave between the steps of rows and of columns; 0: one step a tensor")
+    damping: float = Field(0.01, gt=0, le=1, description="share of the Hessian's mean diagonal added to it")
+    sensitivity_windows: int = Field(32, ge=1, description="calibration windows that sensitivities are measured on")
+    seed: Seed = Field(0, description="of the labels sampled from the model")
     tuning: Tuning = Tuning()

@@ -110,12 +110,12 @@ def tune(model, parameters, rounded, settings, tokens, exchange, predictions):
             loss = _forward(model, described, groups, torch.as_tensor(rows, dtype=torch.long))
             loss.backward()
             for group in groups:
-                if step % settings.statistics_every == 0:
+                if step % settings.refresh_every == 0:
                     group.learn_price()
                 group.collect(nats_per_bit)
             torch.nn.utils.clip_grad_norm_([g.latent for g in groups], settings.clip_norm)
             optimizer.step()
-            if step % settings.statistics_every == 0:
+            if step % settings.refresh_every == 0:
                 history.append(Step(loss.item(), sum(g.bits() for g in groups)))
     finally:
         model.eval()
