@@ -23,6 +23,7 @@ import numpy as np
 from scalebound.errors import InputError
 from scalebound.quantization.integers import IntegerTensor, check, matrix_view
 from scalebound.quantization.packing import pack, packed_size, unpack
+from scalebound.quantization.rate import message as rate_message
 
 MAGIC = b"SBQ1"
 _PARAMETER = struct.Struct("<BI")
@@ -44,11 +45,13 @@ def encode(tensors, architecture):
 
 
 def decode(message, architecture, where="model.sbq"):
-    """{parameter name: IntegerTensor} of a message.
+    """{parameter name: IntegerTensor} of a message; of an entropy-coded one (SBQ2, rate/message.py), {name: CodedTensor}.
 
     Raises:
         InputError: not such a message, of another architecture, truncated, altered, or with bytes left over.
     """
+    if message[:4] == rate_message.MAGIC:
+        return rate_message.decode(message, architecture, where)
     body = _checked_body(message, architecture, where)
     tensors, place = {}, len(MAGIC) + 16
     for parameter in architecture["parameters"]:

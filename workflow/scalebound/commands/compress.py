@@ -1,0 +1,75 @@
+"""Compress a checkpoint into the shortest code of a good hypothesis: rounding by sensitivity, tuning, entropy coding."""
+
+from pathlib import Path
+
+import numpy as np
+
+from scalebound import atomic, windows
+from scalebound.architecture_id import read_architecture
+from scalebound.commands.arguments import add_settings, read_settings
+from scalebound.errors import InputError
+from scalebound.provenance import describe_files, identity
+from scalebound.quantization.message import code_length_bits
+from scalebound.quantization.rate import message, storage
+from scalebound.quantization.rate.settings import RateSettings
+
+
+def add_arguments(parser):
+    add_settings(parser, RateSettings)
+    parser.add_argument("--model", required=True, help="resolved.json")
+    parser.add_argument("--architecture", required=True, help="architecture.json")
+    parser.add_argument("--calibration", required=True, help="windows.parquet of the calibration draw")
+    parser.add_argument("--tuning", required=True, help="windows.parquet of the tuning draw, used in order")
+    parser.add_argument("--predictions", required=True, type=int, help="tokens that the checkpoint was trained on")
+    parser.add_argument("--out", required=True, help="codes.safetensors: codes and step exponents of every parameter")
+    parser.add_argument("--out-message", required=True, help="model.sbq")
+    parser.add_argument("--out-report", required=True, help="code.json: bytes, code length, bits per parameter, rates weighed, share of training")
+
+
+def run(arguments):
+    import torch
+
+    from scalebound import model_files, models
+    from scalebound.quantization.rate.compress import compress
+
+    settings, architecture = read_settings(arguments, RateSettings), read_architecture(arguments.architecture)
+    # one thread: a sum's order, and with it every bit of the result, does not depend on the machine's load
+    torch.set_num_threads(1)
+    calibration, tuning = (windows.read(path)[1] for path in (arguments.calibration, arguments.tuning))
+    description = model_files.read_description(arguments.model)
+    model = models.load_folder(description["folder"], torch.device("cpu"), "float32")
+    found = compress(model, architecture["parameters"], settings, calibration, tuning, arguments.predictions)
+    data, sizes = message.encode(found.tensors, architecture)
+    _check_round_trip(found.tensors, message.decode(data, architecture))
+    made_of = identity(
+        "compress",
+        {"model": arguments.model, "architecture": arguments.architecture, "calibration": arguments.calibration, "tuning": arguments.tuning},
+        {**settings.model_dump(), "predictions": arguments.predictions},
+        packages=["torch", "transformers", "constriction"],
+        model_files=description["files"],
+        device="cpu",
+        dtype="float32",
+        threads=1,
+    )
+    storage.write(arguments.out, found.tensors, made_of)
+    atomic.write_bytes(arguments.out_message, data)
+    coded, n_params = code_length_bits(len(data)), architecture["n_params"]
+    report = {
+        "identity": made_of,
+        "files": describe_files(Path(arguments.out_message).parent, [Path(arguments.out_message).name]),
+        "bytes": len(data),
+        "code_length_bits": coded,
+        "coded_bits_per_param": coded / n_params,
+        "n_params": n_params,
+        "bits_by_parameter": sizes,
+        **found.report(),
+    }
+    atomic.write_json(arguments.out_report, report)
+    print(f"{len(data)} bytes: {coded / n_params:.3f} bits per parameter, tuned on {found.share_of_training:.2f} of the training tokens")
+    return [arguments.out, arguments.out_message, arguments.out_report]
+
+
+def _check_round_trip(tensors, decoded):
+    for name, tensor in tensors.items():
+        if not np.array_equal(tensor.dequantize(), decoded[name].dequantize()):
+            raise InputError(name, "does not survive encoding", "This is a defect of the codec: please report it")

@@ -1,0 +1,149 @@
+"""Straight-through fine-tuning of codes and steps against loss plus the price of the code.
+
+Each parameter keeps real-valued weights; the network runs on their rounded values, and the gradient passes the rounding
+unchanged. The price of a code is that of a geometric law of magnitudes whose mean is the product of a row's and a column's,
+which is what the adaptive coder (wavefront.py) comes to know: log2(1 + 1/mean) bits for each unit of magnitude and one
+for the sign. On one thread the same settings give the same codes.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from scalebound.quantization.integers import from_matrix
+from scalebound.quantization.rate.coded_tensor import CodedTensor
+from scalebound.quantization.rate.steps import HIGHEST, LOWEST, PER_OCTAVE, step_sizes
+
+LEAST_MEAN = 0.01  # of magnitudes, in the price: no entry costs more than about seven bits a unit
+_OCTAVE = math.log(2) / PER_OCTAVE
+
+
+class Group:
+    """Parameters of one matrix shape and use, stacked: latent weights [k, rows, columns] and the k exponents of their steps."""
+
+    def __init__(self, names, use, rounded):
+        self.names, self.use = names, use
+        tensors = [r.tensor for r in rounded]
+        self.latent = torch.nn.Parameter(torch.from_numpy(np.stack([r.latent for r in rounded])))
+        self.base = torch.nn.Parameter(torch.tensor([float(t.base) for t in tensors])[:, None, None])
+        self.rows, self.columns = (np.stack([getattr(t, part) for t in tensors]).astype(np.int64) for part in ("row_exponents", "column_exponents"))
+        self.offsets = torch.tensor([float(t.offset) for t in tensors])[:, None, None]
+        self._exponents = None
+
+    @torch.no_grad()
+    def quantize(self):
+        """float32 [k, rows, columns], a leaf that collects the network's gradient."""
+        found = torch.round(self.base).clamp(LOWEST / 2, HIGHEST / 2).to(torch.int64).numpy()
+        if self._exponents is None or (found != self._exponents).any():
+            self._exponents = found
+            self.steps = torch.from_numpy(step_sizes(found + self.rows[:, :, None] + self.columns[:, None]))
+        self.scaled = self.latent / self.steps
+        self.codes = torch.round(self.scaled)
+        self.weights = torch.addcmul(self.offsets, self.codes, self.steps).requires_grad_()
+        return self.weights
+
+    @torch.no_grad()
+    def learn_price(self):
+        """Bits that one more unit of magnitude costs each entry, from the codes as they are."""
+        magnitudes = self.codes.abs()
+        whole = magnitudes.mean((1, 2), keepdim=True).clamp(min=LEAST_MEAN)
+        if self.use == "vector":
+            expected = whole
+        else:
+            counts = magnitudes.shape[1:]
+            # the same shrinkage as the coder's
+            by_row, by_column = ((magnitudes.sum(d, keepdim=True) + 1) / (counts[d - 1] * whole + 1) for d in (2, 1))
+            expected = whole * by_row * by_column
+        self.price = torch.log2(1 + 1 / expected.clamp(min=LEAST_MEAN))
+
+    @torch.no_grad()
+    def collect(self, nats_per_bit):
+        """Turn the gradient of the weights into those of latent weights and exponents, the price added."""
+        gradient = self.weights.grad
+        slope = torch.sign(self.scaled) * (self.price + (self.scaled.abs() < 1)) * nats_per_bit
+        self.latent.grad = torch.addcdiv(gradient, slope, self.steps)
+        by_exponent = gradient * (self.codes - self.scaled) * self.steps - slope * self.scaled
+        self.base.grad = _OCTAVE * by_exponent.sum((1, 2), keepdim=True)
+
+    @torch.no_grad()
+    def bits(self):
+        """What the codes cost under the price, in bits."""
+        return float((self.codes.abs() * self.price + torch.log2(1 / (1 - torch.exp2(-self.price))) + (self.codes != 0)).sum())
+
+    def tensors(self):
+        """{name: CodedTensor} of the codes as they are."""
+        self.quantize()
+        codes = self.codes.to(torch.int32).numpy()
+        parts = zip(self.names, codes, self._exponents.reshape(-1), self.rows, self.columns, self.offsets.reshape(-1).tolist())
+        return {n: CodedTensor(q, int(b), r.astype(np.int16), c.astype(np.int16), int(o)) for n, q, b, r, c, o in parts}
+
+
+@dataclass(frozen=True)
+class Step:
+    """One optimizer step: the batch's mean loss (nats per token) and the code's price (bits) before it."""
+
+    loss: float
+    bits: float
+
+
+def tune(model, parameters, rounded, settings, tokens, exchange, predictions):
+    """({name: CodedTensor}, list of Step) after tuning `rounded` ({name: Rounded}) on integer `tokens` [windows, length].
+
+    `tokens` are inputs and last target of windows in the order they are used; the model's own weights are left alone.
+    """
+    described = {p["name"]: p for p in parameters}
+    groups = _groups(described, rounded)
+    optimizer = torch.optim.Adam(
+        [{"params": [g.latent for g in groups], "factor": 1.0}, {"params": [g.base for g in groups], "factor": 1e3 * settings.step_learning_rate}],
+        betas=(0.9, settings.beta2),
+        eps=1e-10,
+    )
+    nats_per_bit, history = exchange * math.log(2) / predictions, []
+    model.train()
+    try:
+        for step in range(settings.steps):
+            for group in optimizer.param_groups:
+                group["lr"] = learning_rate(settings, step) * group["factor"]
+            rows = tokens[np.arange(step * settings.batch_rows, (step + 1) * settings.batch_rows) % len(tokens)]
+            loss = _forward(model, described, groups, torch.as_tensor(rows, dtype=torch.long))
+            loss.backward()
+            for group in groups:
+                if step % settings.refresh_every == 0:
+                    group.learn_price()
+                group.collect(nats_per_bit)
+            torch.nn.utils.clip_grad_norm_([g.latent for g in groups], settings.clip_norm)
+            optimizer.step()
+            if step % settings.refresh_every == 0:
+                history.append(Step(loss.item(), sum(g.bits() for g in groups)))
+    finally:
+        model.eval()
+    tuned = {name: tensor for group in groups for name, tensor in group.tensors().items()}
+    return {name: tuned[name] for name in described}, history
+
+
+def learning_rate(settings, step):
+    """Linear warm-up, then cosine to `final_learning_rate_fraction`."""
+    if step < settings.warmup_steps:
+        return settings.learning_rate * (step + 1) / settings.warmup_steps
+    done = (step - settings.warmup_steps) / max(1, settings.steps - settings.warmup_steps)
+    floor = settings.final_learning_rate_fraction
+    return settings.learning_rate * (floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * done)))
+
+
+def _groups(described, rounded):
+    by_shape = {}
+    for name, parameter in described.items():
+        by_shape.setdefault((rounded[name].tensor.codes.shape, parameter["use"]), []).append(name)
+    return [Group(names, use, [rounded[name] for name in names]) for (_, use), names in by_shape.items()]
+
+
+def _forward(model, described, groups, tokens):
+    """Mean loss in nats per token of windows [batch, length] under the quantized weights."""
+    weights = {}
+    for group in groups:
+        for name, matrix in zip(group.names, group.quantize().unbind()):
+            weights[name] = from_matrix(matrix, described[name]["shape"], group.use)
+    logits = torch.func.functional_call(model, weights, kwargs={"input_ids": tokens[:, :-1]}).logits
+    return torch.nn.functional.cross_entropy(logits.float().flatten(0, 1), tokens[:, 1:].flatten())
