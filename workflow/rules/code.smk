@@ -18,6 +18,8 @@ rule encode:
         record="results/{family}/{slug}/quantizers/{quantizer}/encode/run.json",
     log:
         "results/{family}/{slug}/quantizers/{quantizer}/encode/encode.log",
+    wildcard_constraints:
+        quantizer=alternatives(PLAN.quantizers_of("rtn", "gptq")),
     conda:
         "../../envs/scalebound.yaml"
     params:

@@ -36,6 +36,7 @@ COMMANDS = {
     "sample": "draw windows from the rows that a checkpoint saw",
     "score": "loss and entropy of every token of the windows",
     "quantize": "map every parameter to integers and scales",
+    "compress": "the shortest code of a good hypothesis: rounding by sensitivity, tuning, entropy coding",
     "encode": "write the quantized model as one self-contained message",
     "decode": "rebuild the quantized model from its message",
     "bound": "generalization bounds of one quantized checkpoint",

@@ -10,11 +10,12 @@ from typing import Annotated, Literal
 from pydantic import Field, TypeAdapter, ValidationError, model_validator
 
 from scalebound.errors import InputError
+from scalebound.quantization.rate.settings import RateSettings
 from scalebound.schema_types import Model, Repo, Revision, Seed, Slug
 from scalebound.stream_settings import Stream, refuse_duplicates
 
 MAX_KEPT = 10_000  # checkpoints of one run, each of which is an output of one job
-KINDS = ("wheels", "megatron", "hub_dataset", "parquet")
+KINDS = ("wheels", "megatron", "hub_dataset", "parquet", "rtn", "gptq", "coded")
 Pair = Annotated[list[Revision], Field(min_length=2, max_length=2)]
 
 
@@ -102,6 +103,9 @@ class Quantizer(Model):
     damping: float = Field(0.01, gt=0, le=1, description="GPTQ: share of the Hessian's mean diagonal added to it")
 
 
+AnyQuantizer = Annotated[Quantizer | RateSettings, Field(discriminator="method")]
+
+
 class Grids(Model):
     """Grids of ceilings, fixed before any data is seen; C pays for their sizes. Offsets and floors are nats above the worst-case loss."""
 
@@ -161,7 +165,7 @@ class Config(Model):
     scoring: Scoring = Scoring()
     hub: Hub = Hub()
     published: dict[Slug, str] = Field({}, description="tables of published values to compare a family with, by family")
-    quantizers: dict[Slug, Quantizer] = Field(min_length=1, description="quantizers by name")
+    quantizers: dict[Slug, AnyQuantizer] = Field(min_length=1, description="quantizers by name")
     quantize_with: list[Slug] = Field(min_length=1, description="names of the quantizers to run")
     paper_quantizer: Slug = Field(description="the quantizer that figures and summary take for the paper's")
     bound: Bound = Bound()
@@ -176,6 +180,11 @@ class Config(Model):
             raise ValueError(f"quantize_with names {unknown[0]!r}, which is not among quantizers {sorted(self.quantizers)}")
         if self.paper_quantizer not in self.quantize_with:
             raise ValueError(f"paper_quantizer {self.paper_quantizer!r} is not among quantize_with {self.quantize_with}")
+        coded = [name for name in self.quantize_with if self.quantizers[name].method == "coded"]
+        if coded and self.sampling.tuning is None:
+            raise ValueError(f"quantizer {coded[0]!r} is tuned: give sampling.tuning, a draw of its own")
+        if self.paper_quantizer in coded:
+            raise ValueError(f"paper_quantizer {self.paper_quantizer!r} has no nominal code length: name one of method rtn or gptq")
         if self.certificate.quantizer is not None:
             if self.certificate.quantizer not in self.quantize_with:
                 raise ValueError(f"certificate.quantizer {self.certificate.quantizer!r} is not among quantize_with {self.quantize_with}")
@@ -220,8 +229,8 @@ def _describe(problem):
 
 
 def _without_kind(place):
-    """The place of a problem as the user wrote it: pydantic puts the kind of a stream behind the stream's name."""
-    return place[:2] + place[3:] if place[:1] == ("streams",) and len(place) > 2 and place[2] in KINDS else place
+    """The place of a problem as the user wrote it: pydantic puts the kind of a stream or quantizer behind its name."""
+    return place[:2] + place[3:] if place[:1] in (("streams",), ("quantizers",)) and len(place) > 2 and place[2] in KINDS else place
 
 
 def parse_config(value, where="configuration"):

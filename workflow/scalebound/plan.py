@@ -215,6 +215,10 @@ class Plan:
     def slugs(self):
         return sorted({slug for _, slug in self.checkpoints})
 
+    def quantizers_of(self, *methods):
+        """Names of the quantizers of the given methods."""
+        return [name for name, settings in self.config.quantizers.items() if settings.method in methods]
+
     def trained(self):
         """Training runs that the selected rows need; no other is asked for, but each has its rule."""
         return list(dict.fromkeys(row.repo for row in self.checkpoints.values() if row.source == "trained"))

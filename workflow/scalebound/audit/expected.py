@@ -162,7 +162,7 @@ def _score_job(plan, folder, model, checkpoint):
 
 
 def _quantizer_jobs(plan, checkpoint, quantizer):
-    folder, settings = f"{checkpoint}/quantizers/{quantizer}", plan.config.quantizers[quantizer].model_dump()
+    folder, settings = f"{checkpoint}/quantizers/{quantizer}", plan.config.quantizers[quantizer].model_dump(mode="json")
     resolved, architecture = f"{checkpoint}/resolve/resolved.json", f"{checkpoint}/resolve/architecture.json"
     codes, report = f"{folder}/quantize/codes.safetensors", f"{folder}/quantize/quantization.json"
     message, code = f"{folder}/encode/model.sbq", f"{folder}/encode/code.json"
@@ -174,14 +174,18 @@ def _quantizer_jobs(plan, checkpoint, quantizer):
         return Job(stage, f"{folder}/{stage}/run.json", f"{folder}/{stage}/{stage}.log", *rest, **options)
 
     calibration = f"{checkpoint}/sample/calibration/windows.parquet"
+    made = {"model": resolved, "architecture": architecture, "calibration": calibration}
+    if plan.config.quantizers[quantizer].method == "coded":
+        inputs = made | {"tuning": f"{checkpoint}/sample/tuning/windows.parquet"}
+        record, log = f"{folder}/encode/run.json", f"{folder}/encode/compress.log"
+        first = [Job("compress", record, log, {codes: codes, message: code, code: code}, inputs, settings, {code: [message]})]
+    else:
+        first = [
+            job("quantize", {codes: codes, report: report}, inputs=made, settings=settings),
+            job("encode", {message: code, code: code}, inputs={"codes": codes, "architecture": architecture}, settings=settings, files={code: [message]}),
+        ]
     return [
-        job(
-            "quantize",
-            {codes: codes, report: report},
-            inputs={"model": resolved, "architecture": architecture, "calibration": calibration},
-            settings=settings,
-        ),
-        job("encode", {message: code, code: code}, inputs={"codes": codes, "architecture": architecture}, settings=settings, files={code: [message]}),
+        *first,
         job(
             "decode",
             {decoded: decoded, **dict.fromkeys(rebuilt, decoded)},

@@ -82,7 +82,7 @@ def check_code(job, folder):
     code, size = read_json(folder.path(report), "encode"), folder.path(sbq).stat().st_size
     expected = {"bytes": size, "code_length_bits": message.code_length_bits(size)}
     expected["coded_bits_per_param"] = expected["code_length_bits"] / code["n_params"]
-    expected["nominal_bits"] = job.settings["bits"] * code["n_params"]
+    expected["nominal_bits"] = job.settings["bits"] * code["n_params"] if "bits" in job.settings else expected["code_length_bits"]
     return [Finding(report, f"{key} {value}", f"{key} {code[key]}") for key, value in expected.items() if code[key] != value]
 
 

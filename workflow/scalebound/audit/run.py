@@ -17,6 +17,7 @@ _CHECKS = {
     "fetch-windows": recompute.check_windows,
     "score": recompute.check_scores,
     "encode": recompute.check_code,
+    "compress": recompute.check_code,
     "decode": recompute.check_decoded,
     "table": recompute.check_table,
     "certify": recompute.check_certificate,

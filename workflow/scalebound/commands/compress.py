@@ -37,7 +37,8 @@ def run(arguments):
     torch.set_num_threads(1)
     calibration, tuning = (windows.read(path)[1] for path in (arguments.calibration, arguments.tuning))
     description = model_files.read_description(arguments.model)
-    model = models.load_folder(description["folder"], torch.device("cpu"), "float32")
+    folder = model_files.folder_of(description)
+    model = models.load_folder(folder, torch.device("cpu"), "float32", allow_bin="hub" in description)
     found = compress(model, architecture["parameters"], settings, calibration, tuning, arguments.predictions)
     data, sizes = message.encode(found.tensors, architecture)
     _check_round_trip(found.tensors, message.decode(data, architecture))
@@ -60,6 +61,9 @@ def run(arguments):
         "bytes": len(data),
         "code_length_bits": coded,
         "coded_bits_per_param": coded / n_params,
+        # there is no nominal length of such a code: the real one stands in its place
+        "nominal_bits": coded,
+        "nominal_bits_per_param": coded / n_params,
         "n_params": n_params,
         "bits_by_parameter": sizes,
         **found.report(),

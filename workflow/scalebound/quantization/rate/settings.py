@@ -1,8 +1,10 @@
 """Settings of the rate path: what a configuration states and a report repeats."""
 
+from typing import Literal
+
 from pydantic import Field
 
-from scalebound.config import Model, Seed
+from scalebound.schema_types import Model, Seed
 
 
 class Tuning(Model):
@@ -22,6 +24,7 @@ class Tuning(Model):
 class RateSettings(Model):
     """How a model is compressed: the rate by theory, by trial, and by tuning."""
 
+    method: Literal["coded"] = "coded"
     exchange: float = Field(6.0, gt=0, description="nats of bound that one nat of code per token costs: about log(V / alpha) less the loss")
     step_offsets: tuple[int, ...] = Field((-3,), min_length=1, strict=False, description="quarters of an octave, tried around the step of theory")
     exponent_stride: int = Field(4, ge=0, le=24, description="quarters of an octave between the steps of rows and of columns; 0: one step a tensor")
