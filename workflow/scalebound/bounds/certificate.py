@@ -85,7 +85,7 @@ def certify(nll, entropy, vocab_size, tokens, code_length_bits, settings):
         "choice": chosen,
         "range": {"low": bounded.low, "high": bounded.high},
         "estimate": {"same_choice": room.tangent(chosen["weight"], c), "best": plug_in(family, scores, c)},
-        "windows": {"pilot": len(pilot), "rest": len(rest), "positions": nll.shape[1]},
+        "windows": {"pilot": len(pilot), "rest": len(rest), "positions": scores.nll.shape[1]},
         "grid_sizes": {name: len(axis) for name, axis in family.axes.items()},
         "vocab_size": vocab_size,
         "tokens": tokens,
@@ -121,7 +121,7 @@ def choose(family, pilot, c, count, settings):
         weight = _least_weight(lambda w: forecast(room, w), weight)
     bounded = room.linearized(weight, c)
     bet = confidence.best_ceiling(bounded.shifted, bounded.width, count, d)
-    return {"point": point, "weight": weight, "bet_ceiling": bet}
+    return {"point": point, "weight": float(weight), "bet_ceiling": bet}
 
 
 def upper_bounds(bounded, bet_ceiling, failure_probability):
