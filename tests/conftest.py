@@ -50,8 +50,9 @@ class Workspace:
             file.write(text)
 
     def snakemake(self, *arguments, config="config/smoke.yaml", env=None):
-        # a list of targets behind `--` must stay last
-        command = [sys.executable, "-m", "snakemake", "--cores", "2", "--configfile", config, *arguments]
+        # `--configfile` takes every word up to the next option: targets stand before it, or behind `--`
+        place = arguments.index("--") if "--" in arguments else len(arguments)
+        command = [sys.executable, "-m", "snakemake", "--cores", "2", *arguments[:place], "--configfile", config, *arguments[place:]]
         return subprocess.run(command, cwd=self.folder, capture_output=True, text=True, env=env)
 
     def scalebound(self, *arguments):

@@ -67,7 +67,7 @@ def parse_json(data, where):
 
 
 def read_json(path, stage=None, needs=None):
-    """A JSON artifact with its identity; `stage`, if given, must be the one that made it.
+    """A JSON artifact with its identity; `stage`, if given, must be the one (or one of those) that made it.
 
     Raises:
         InputError: unreadable, made by another stage, or a key of `needs` ({key: type}) is missing or of another type.
@@ -78,8 +78,9 @@ def read_json(path, stage=None, needs=None):
         raise InputError(path, "no such file", "Make it with snakemake, or correct the path") from None
     if not isinstance(value, dict) or not isinstance(value.get("identity"), dict):
         raise InputError(path, "no identity in it", "Delete it and let snakemake make it again")
-    if stage is not None and value["identity"].get("stage") != stage:
-        raise InputError(path, f"made by stage {value['identity'].get('stage')!r}, wanted {stage!r}", "Give the right file")
+    wanted = (stage,) if isinstance(stage, str) else stage
+    if wanted is not None and value["identity"].get("stage") not in wanted:
+        raise InputError(path, f"made by stage {value['identity'].get('stage')!r}, wanted {' or '.join(map(repr, wanted))}", "Give the right file")
     check_keys(value, needs or {}, path)
     return value
 

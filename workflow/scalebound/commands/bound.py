@@ -11,6 +11,8 @@ from scalebound.provenance import check_keys, identity, read_json
 from scalebound.tables import identity_of, read_parquet
 
 MODEL_NEEDS = {"checkpoint": dict, "n_params": int, "vocab_size": int}
+# the stages that write a message
+CODE_STAGES = ("encode", "compress")
 CODE_NEEDS = {"nominal_bits_per_param": float, "coded_bits_per_param": float, "nominal_bits": int, "code_length_bits": int}
 
 
@@ -42,10 +44,11 @@ def evaluate_files(inputs, quantizer, settings):
         InputError: unreadable files, or scores of different windows.
     """
     settings = parse(Bound, settings, "settings")
-    model, code = read_json(inputs["model"], "resolve", MODEL_NEEDS), read_json(inputs["code"], "encode", CODE_NEEDS)
+    model, code = read_json(inputs["model"], "resolve", MODEL_NEEDS), read_json(inputs["code"], CODE_STAGES, CODE_NEEDS)
     check_keys(model["checkpoint"], {"slug": str, "tokens_seen": int}, inputs["model"])
     plain, quantized = (read_parquet(inputs[name], "score") for name in ("scores", "quantized_scores"))
     drawn = identity_of(plain, inputs["scores"])
+    check_keys(drawn, {"sampling": str}, inputs["scores"])
     scored = [_windows_of(identity_of(table, inputs[name]), inputs[name]) for table, name in ((plain, "scores"), (quantized, "quantized_scores"))]
     _check_same_windows(*scored, inputs["quantized_scores"])
     checkpoint = model["checkpoint"]
@@ -67,7 +70,7 @@ def evaluate_files(inputs, quantizer, settings):
         "sampled_windows": int(_column(plain, "window", inputs["scores"]).max()) + 1,
         "sampled_tokens": plain.num_rows,
         # `approximate` where the order that the checkpoint saw is not published
-        "sampling": check_keys(drawn, {"sampling": str}, inputs["scores"])["sampling"],
+        "sampling": drawn["sampling"],
         "train_loss": problem.train_loss,
         "quantized_loss": float(problem.nll.mean()),
         "nominal_bits_per_param": code["nominal_bits_per_param"],
