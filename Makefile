@@ -2,6 +2,8 @@
 
 PYTHON ?= python3
 TORCH := torch==2.13.0
+# spreads models over several GPUs; in the lock it would bring torch's own dependencies with it
+ACCELERATE := accelerate==1.15.0
 UV := uv==0.13.8
 CORES ?= all
 # an extra folder of wheels, if pip is told of one by the environment
@@ -54,6 +56,7 @@ lock: .venv/bin/uv
 $(READY): envs/requirements.txt pyproject.toml | .venv/bin/uv
 	.venv/bin/uv pip install --quiet --python .venv/bin/python $(FIND_LINKS) $(TORCH)
 	.venv/bin/uv pip install --quiet --python .venv/bin/python --no-deps --require-hashes --requirement envs/requirements.txt
+	.venv/bin/uv pip install --quiet --python .venv/bin/python --no-deps $(ACCELERATE)
 	.venv/bin/uv pip install --quiet --python .venv/bin/python --no-deps --no-build-isolation --editable .
 	touch $@
 
