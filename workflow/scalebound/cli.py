@@ -51,6 +51,7 @@ COMMANDS = {
     "summary": "print the table of a family in the terminal",
     "resolved-config": "write the configuration of a family with every default filled in",
     "paper-plan": "what a run on released checkpoints will take (network)",
+    "bench-score": "scoring speed and memory of models in Pythia's shapes",
     "schema": "write the JSON schemas of the configuration",
     "digest": "print the code digest of a stage",
 }

@@ -17,6 +17,7 @@ from scalebound.progress import progress
 
 CPU_TOKENS_PER_BATCH = 8192
 CUDA_TOKENS_PER_BATCH = 65536
+PROBED = 64  # tokens whose logits are looked at before a fast path is taken
 LOGIT_BYTES = {"cpu": 16 * 2**20, "cuda": 512 * 2**20}
 
 
@@ -39,7 +40,7 @@ def score(model, tokens, windows_per_batch=None, description="score"):
     device = model.device
     _check_windows(model, tokens)
     size = windows_per_batch or batch_windows(model, tokens.shape[1] - 1)
-    head = _separable_head(model, torch.as_tensor(tokens[:1, :-1], dtype=torch.long, device=device))
+    head = _separable_head(model, torch.as_tensor(tokens[:1, :-1][:, :PROBED], dtype=torch.long, device=device))
     parts, start = [], 0
     with progress(tokens[:, 1:].size, "tokens", f"{description} on {device.type}") as bar:
         while start < len(tokens):
