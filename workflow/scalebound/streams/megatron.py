@@ -55,9 +55,9 @@ def resolve_folder(folder):
     return {"folder": str(folder), **_checked(facts, shards, folder), "index": index}
 
 
-def open_stream(resolved, vocab_size, patience=PATIENCE):
+def open_stream(resolved, vocab_size, patience=PATIENCE, connections=CONNECTIONS):
     """The stream of `resolve_dataset`'s or `resolve_folder`'s answer; opening it costs no request."""
-    return MegatronStream(resolved, vocab_size, patience)
+    return MegatronStream(resolved, vocab_size, patience, connections)
 
 
 class LocalFile:
@@ -86,7 +86,8 @@ class MegatronStream:
 
     unbiased = True
 
-    def __init__(self, resolved, vocab_size, patience=PATIENCE):
+    def __init__(self, resolved, vocab_size, patience=PATIENCE, connections=CONNECTIONS):
+        self._connections = connections
         self.rows, self.row_tokens, self.vocab_size = resolved["rows"], resolved["row_tokens"], vocab_size
         self._dtype = np.dtype(resolved["token_type"])
         self._where = resolved.get("repo") or resolved["folder"]
@@ -133,7 +134,7 @@ class MegatronStream:
         """{index in `wanted`: bytes of the row}, given those of `rows`."""
         missing = np.array([k for k in range(len(wanted)) if k not in rows], dtype=np.int64)
         runs = consecutive_runs(wanted[missing], max(1, LONGEST_RANGE // self._row_bytes))
-        with ThreadPoolExecutor(CONNECTIONS if self._remote else 1) as pool, progress(len(missing), "rows", f"rows of {self._where}") as bar:
+        with ThreadPoolExecutor(self._connections if self._remote else 1) as pool, progress(len(missing), "rows", f"rows of {self._where}") as bar:
             started = {pool.submit(self._read_run, int(wanted[missing[begin]]), end - begin): missing[begin:end] for begin, end in runs}
             try:
                 for future in as_completed(started):

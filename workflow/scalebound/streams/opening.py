@@ -41,7 +41,7 @@ def open_remote(listing, path, hub, seed):
     """The stream behind a resolved.json, read over the network; `seed` draws the row groups of a text dataset."""
     settings, patience = listed_settings(listing, path), Patience(attempts=hub.attempts)
     if settings.kind == "megatron":
-        return _Megatron(listing["found"], settings, patience)
+        return _Megatron(listing["found"], settings, patience, hub.connections)
     tokenizer = hub_dataset.fetch_tokenizer(listing["found"]["tokenizer"], patience)
     wanted = (settings.end_of_document, settings.row_tokens, settings.vocab_size, settings.row_groups, seed)
     return hub_dataset.open_stream(listing["found"], tokenizer, *wanted, patience=patience)
@@ -50,8 +50,8 @@ def open_remote(listing, path, hub, seed):
 class _Megatron(megatron.MegatronStream):
     """Rows in training order, of a checkpoint that read them in this order or, as the configuration says, in another."""
 
-    def __init__(self, found, settings, *patience):
-        super().__init__(found, settings.vocab_size, *patience)
+    def __init__(self, found, settings, *reading):
+        super().__init__(found, settings.vocab_size, *reading)
         self.unbiased = settings.unbiased
 
 
