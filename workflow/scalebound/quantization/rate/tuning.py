@@ -96,16 +96,17 @@ def tune(model, parameters, rounded, settings, tokens, exchange, predictions):
     described = {p["name"]: p for p in parameters}
     groups = _groups(described, rounded)
     optimizer = torch.optim.Adam(
-        [{"params": [g.latent for g in groups], "factor": 1.0}, {"params": [g.base for g in groups], "factor": 1e3 * settings.step_learning_rate}],
+        [{"params": [g.latent for g in groups], "factor": 1.0}, {"params": [g.base for g in groups], "factor": settings.exponent_rate}],
         betas=(0.9, settings.beta2),
         eps=1e-10,
     )
     nats_per_bit, history = exchange * math.log(2) / predictions, []
+    steps, peak = settings.steps(predictions, tokens.shape[1] - 1), settings.peak_learning_rate(predictions)
     model.train()
     try:
-        for step in range(settings.steps):
+        for step in range(steps):
             for group in optimizer.param_groups:
-                group["lr"] = learning_rate(settings, step) * group["factor"]
+                group["lr"] = peak * schedule(settings, steps, step) * group["factor"]
             rows = tokens[np.arange(step * settings.batch_rows, (step + 1) * settings.batch_rows) % len(tokens)]
             loss = _forward(model, described, groups, torch.as_tensor(rows, dtype=torch.long))
             loss.backward()
@@ -123,13 +124,14 @@ def tune(model, parameters, rounded, settings, tokens, exchange, predictions):
     return {name: tuned[name] for name in described}, history
 
 
-def learning_rate(settings, step):
-    """Linear warm-up, then cosine to `final_learning_rate_fraction`."""
-    if step < settings.warmup_steps:
-        return settings.learning_rate * (step + 1) / settings.warmup_steps
-    done = (step - settings.warmup_steps) / max(1, settings.steps - settings.warmup_steps)
+def schedule(settings, steps, step):
+    """Share of the peak learning rate at `step` (from 0) of `steps`: linear warm-up, then cosine to `final_learning_rate_fraction`."""
+    warmup = min(settings.warmup_steps, steps // 10)
+    if step < warmup:
+        return (step + 1) / warmup
+    done = (step - warmup) / max(1, steps - warmup)
     floor = settings.final_learning_rate_fraction
-    return settings.learning_rate * (floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * done)))
+    return floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * done))
 
 
 def _groups(described, rounded):
