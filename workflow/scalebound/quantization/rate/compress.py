@@ -80,7 +80,7 @@ def compress(model, parameters, settings, calibration, tuning, predictions):
     chosen, history, tokens = int(np.argmin([c.price for c in candidates])), [], 0
     tensors = found[chosen][1]
     if steps:
-        tuned, history = tune(model, parameters, found[chosen][0], settings.tuning, tuning, settings.exchange, predictions)
+        tuned, history = tune(model, parameters, found[chosen][0], settings.tuning, tuning, settings.exchange * settings.tuning.price_factor, predictions)
         candidates.append(_weigh(model, parameters, tuned, candidates[chosen].exponent, True, settings, calibration, predictions))
         tokens = steps * settings.tuning.batch_rows * (tuning.shape[1] - 1)
         if candidates[-1].price < candidates[chosen].price:

@@ -14,6 +14,7 @@ class Tuning(Model):
     share_of_training: float = Field(0.0, ge=0, description="tokens tuned on, as a share of n; 0: no tuning")
     batch_rows: int = Field(2, ge=1, description="windows in a step")
     learning_rate: float = Field(0.008, gt=0, description="of the real-valued weights behind the codes (Adam) at n = 1e6; falls as 1 / sqrt(n), as steps do")
+    price_factor: float = Field(1.4, gt=0, description="price of code while tuning, as a multiple of the exchange: short runs shorten the code too slowly")
     exponent_rate: float = Field(2.0, ge=0, description="of the exponents of the tensors' steps, in quarters of an octave for each unit of learning rate")
     warmup_steps: int = Field(20, ge=0)
     final_learning_rate_fraction: float = Field(0.0, ge=0, le=1)
@@ -32,8 +33,8 @@ class Tuning(Model):
 class RateSettings(Model):
     """How a model is compressed: the rate by theory, by trial, and by tuning."""
 
-    exchange: float = Field(9.0, gt=0, description="nats per token paid for one nat of code per token: somewhat above what the bound charges")
-    step_offsets: tuple[int, ...] = Field((-4,), min_length=1, strict=False, description="quarters of an octave, tried around the step of theory")
+    exchange: float = Field(6.5, gt=0, description="nats of bound that one nat of code per token costs: about log(V / alpha) less the loss")
+    step_offsets: tuple[int, ...] = Field((-3,), min_length=1, strict=False, description="quarters of an octave, tried around the step of theory")
     exponent_stride: int = Field(4, ge=0, le=24, description="quarters of an octave between the steps of rows and of columns; 0: one step a tensor")
     damping: float = Field(0.01, gt=0, le=1, description="share of the Hessian's mean diagonal added to it")
     sensitivity_windows: int = Field(32, ge=1, description="calibration windows that sensitivities are measured on")

@@ -91,7 +91,8 @@ class Step:
 def tune(model, parameters, rounded, settings, tokens, exchange, predictions):
     """({name: CodedTensor}, list of Step) after tuning `rounded` ({name: Rounded}) on integer `tokens` [windows, length].
 
-    `tokens` are inputs and last target of windows in the order they are used; the model's own weights are left alone.
+    `tokens` are inputs and last target of windows in the order they are used. The model's own weights are left alone, and it
+    stays in evaluation mode: dropout has no part in the loss that the bound is about.
     """
     described = {p["name"]: p for p in parameters}
     groups = _groups(described, rounded)
@@ -102,24 +103,20 @@ def tune(model, parameters, rounded, settings, tokens, exchange, predictions):
     )
     nats_per_bit, history = exchange * math.log(2) / predictions, []
     steps, peak = settings.steps(predictions, tokens.shape[1] - 1), settings.peak_learning_rate(predictions)
-    model.train()
-    try:
-        for step in range(steps):
-            for group in optimizer.param_groups:
-                group["lr"] = peak * schedule(settings, steps, step) * group["factor"]
-            rows = tokens[np.arange(step * settings.batch_rows, (step + 1) * settings.batch_rows) % len(tokens)]
-            loss = _forward(model, described, groups, torch.as_tensor(rows, dtype=torch.long))
-            loss.backward()
-            for group in groups:
-                if step % settings.refresh_every == 0:
-                    group.learn_price()
-                group.collect(nats_per_bit)
-            torch.nn.utils.clip_grad_norm_([g.latent for g in groups], settings.clip_norm)
-            optimizer.step()
+    for step in range(steps):
+        for group in optimizer.param_groups:
+            group["lr"] = peak * schedule(settings, steps, step) * group["factor"]
+        rows = tokens[np.arange(step * settings.batch_rows, (step + 1) * settings.batch_rows) % len(tokens)]
+        loss = _forward(model, described, groups, torch.as_tensor(rows, dtype=torch.long))
+        loss.backward()
+        for group in groups:
             if step % settings.refresh_every == 0:
-                history.append(Step(loss.item(), sum(g.bits() for g in groups)))
-    finally:
-        model.eval()
+                group.learn_price()
+            group.collect(nats_per_bit)
+        torch.nn.utils.clip_grad_norm_([g.latent for g in groups], settings.clip_norm)
+        optimizer.step()
+        if step % settings.refresh_every == 0:
+            history.append(Step(loss.item(), sum(g.bits() for g in groups)))
     tuned = {name: tensor for group in groups for name, tensor in group.tensors().items()}
     return {name: tuned[name] for name in described}, history
 
