@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from scalebound.errors import InputError
+from scalebound.progress import progress
 from scalebound.quantization.integers import from_matrix
 from scalebound.quantization.rate.coded_tensor import CodedTensor
 from scalebound.quantization.rate.steps import HIGHEST, LOWEST, PER_OCTAVE, step_sizes
@@ -93,6 +95,9 @@ def tune(model, parameters, rounded, settings, tokens, exchange, predictions):
 
     `tokens` are inputs and last target of windows in the order they are used. The model's own weights are left alone, and it
     stays in evaluation mode: dropout has no part in the loss that the bound is about.
+
+    Raises:
+        InputError: the loss is no longer finite.
     """
     described = {p["name"]: p for p in parameters}
     groups = _groups(described, rounded)
@@ -103,20 +108,19 @@ def tune(model, parameters, rounded, settings, tokens, exchange, predictions):
     )
     nats_per_bit, history = exchange * math.log(2) / predictions, []
     steps, peak = settings.steps(predictions, tokens.shape[1] - 1), settings.peak_learning_rate(predictions)
-    for step in range(steps):
-        for group in optimizer.param_groups:
-            group["lr"] = peak * schedule(settings, steps, step) * group["factor"]
-        rows = tokens[np.arange(step * settings.batch_rows, (step + 1) * settings.batch_rows) % len(tokens)]
-        loss = _forward(model, described, groups, torch.as_tensor(rows, dtype=torch.long))
-        loss.backward()
-        for group in groups:
+    with progress(steps * settings.batch_rows * (tokens.shape[1] - 1), "tokens", "tune") as bar:
+        for step in range(steps):
+            for group in optimizer.param_groups:
+                group["lr"] = peak * schedule(settings, steps, step) * group["factor"]
+            rows = tokens[np.arange(step * settings.batch_rows, (step + 1) * settings.batch_rows) % len(tokens)]
+            loss = _update(model, described, groups, torch.as_tensor(rows, dtype=torch.long), nats_per_bit, step % settings.refresh_every == 0)
+            torch.nn.utils.clip_grad_norm_([g.latent for g in groups], settings.clip_norm)
+            optimizer.step()
+            if not math.isfinite(loss):
+                raise InputError("tuning", f"loss {loss} at step {step + 1}", "Lower tuning.learning_rate")
             if step % settings.refresh_every == 0:
-                group.learn_price()
-            group.collect(nats_per_bit)
-        torch.nn.utils.clip_grad_norm_([g.latent for g in groups], settings.clip_norm)
-        optimizer.step()
-        if step % settings.refresh_every == 0:
-            history.append(Step(loss.item(), sum(g.bits() for g in groups)))
+                history.append(Step(loss, sum(g.bits() for g in groups)))
+            bar.update(settings.batch_rows * (tokens.shape[1] - 1))
     tuned = {name: tensor for group in groups for name, tensor in group.tensors().items()}
     return {name: tuned[name] for name in described}, history
 
@@ -136,6 +140,17 @@ def _groups(described, rounded):
     for name, parameter in described.items():
         by_shape.setdefault((rounded[name].tensor.codes.shape, parameter["use"]), []).append(name)
     return [Group(names, use, [rounded[name] for name in names]) for (_, use), names in by_shape.items()]
+
+
+def _update(model, described, groups, tokens, nats_per_bit, refresh):
+    """Give every group the gradient of loss and price on `tokens`; returns the loss."""
+    loss = _forward(model, described, groups, tokens)
+    loss.backward()
+    for group in groups:
+        if refresh:
+            group.learn_price()
+        group.collect(nats_per_bit)
+    return loss.item()
 
 
 def _forward(model, described, groups, tokens):
