@@ -13,11 +13,14 @@ from scalebound.quantization.rate.coded_tensor import CodedTensor
 from scalebound.quantization.rate.compress import compress
 from scalebound.quantization.rate.initial import RateRounder, Rounded
 from scalebound.quantization.rate.settings import RateSettings, Tuning
-from scalebound.quantization.rate.tuning import Group, learning_rate, tune
+from scalebound.quantization.rate.tuning import Group, schedule, tune
 from scalebound.scoring import score
 
-TUNED = RateSettings(sensitivity_windows=4, exchange=5.0, step_offsets=(-12,), tuning=Tuning(steps=30, batch_rows=4, learning_rate=1e-2, warmup_steps=3))
-PREDICTIONS = 20_000
+PREDICTIONS, STEPS = 20_000, 30
+SHARE = STEPS * 4 * 15 / PREDICTIONS
+TUNED = RateSettings(
+    sensitivity_windows=4, exchange=5.0, step_offsets=(-12,), tuning=Tuning(share_of_training=SHARE, batch_rows=4, learning_rate=1.4e-3, warmup_steps=3)
+)
 
 
 def compressed(saved, load, calibration, settings=TUNED):
@@ -45,8 +48,8 @@ def test_the_same_settings_give_the_same_codes(saved_neox, load, calibration):
 def test_the_report_says_what_tuning_took(saved_neox, load, calibration):
     _, found = compressed(saved_neox, load, calibration)
     report = found.report()
-    assert report["tuned_tokens"] == 30 * 4 * 15
-    assert report["share_of_training"] == 30 * 4 * 15 / PREDICTIONS
+    assert report["tuned_tokens"] == STEPS * 4 * 15
+    assert report["share_of_training"] == SHARE
     assert len(report["tuning"]) == 3
 
 
@@ -84,7 +87,7 @@ def rounded_neox(saved_neox, load, calibration):
 
 def test_no_steps_leave_the_codes_alone(saved_neox, load, calibration):
     model, rounded = rounded_neox(saved_neox, load, calibration)
-    tuned, history = tune(model, saved_neox.architecture["parameters"], rounded, Tuning(steps=0), calibration, 5.0, PREDICTIONS)
+    tuned, history = tune(model, saved_neox.architecture["parameters"], rounded, Tuning(), calibration, 5.0, PREDICTIONS)
     assert history == []
     assert all(np.array_equal(tuned[name].codes, r.tensor.codes) for name, r in rounded.items())
 
@@ -124,11 +127,17 @@ def test_the_price_is_near_what_the_coder_takes():
 
 
 def test_learning_rate_warms_up_and_ends_near_its_floor():
-    settings = Tuning(steps=100, warmup_steps=10, learning_rate=1.0, final_learning_rate_fraction=0.1)
-    rates = [learning_rate(settings, k) for k in range(100)]
-    assert rates[0] == 0.1
-    assert max(rates) == rates[9] == rates[10] == 1.0
-    assert rates[-1] == pytest.approx(0.1, abs=1e-3)
+    settings = Tuning(warmup_steps=10, final_learning_rate_fraction=0.1)
+    shares = [schedule(settings, 100, k) for k in range(100)]
+    assert shares[0] == 0.1
+    assert max(shares) == shares[9] == shares[10] == 1.0
+    assert shares[-1] == pytest.approx(0.1, abs=1e-3)
+
+
+def test_steps_and_rates_follow_the_training_tokens():
+    settings = Tuning(share_of_training=0.25, batch_rows=2, learning_rate=0.008)
+    assert settings.steps(5_312_000, 256) == round(0.25 * 5_312_000 / 512)
+    assert settings.peak_learning_rate(4_000_000) == pytest.approx(0.004)
 
 
 def test_storage_keeps_every_part(saved_neox, load, calibration, tmp_path):

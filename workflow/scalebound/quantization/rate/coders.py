@@ -12,13 +12,31 @@ import numpy as np
 _FAMILY = constriction.stream.model.Categorical(perfect=False)
 
 
-class Writer:
+class Meter:
+    """Adds up ideal code lengths in `bits` and writes nothing."""
+
     def __init__(self):
+        self.bits = 0.0
+
+    def symbols(self, frequencies, symbols):
+        symbols = np.asarray(symbols, dtype=np.int32)
+        if len(symbols):
+            totals = frequencies.sum(1)
+            rows = np.zeros(len(symbols), dtype=np.int64) if len(frequencies) == 1 else np.arange(len(symbols))
+            self.bits -= float(np.log2(frequencies[rows, symbols] / totals[rows]).sum())
+        return symbols
+
+
+class Writer(Meter):
+    """A meter that also writes."""
+
+    def __init__(self):
+        super().__init__()
         self._encoder = constriction.stream.queue.RangeEncoder()
 
     def symbols(self, frequencies, symbols):
         """Code int `symbols` [n], each under its row of positive integer `frequencies` [n, k]; one row for all is [1, k]."""
-        symbols = np.ascontiguousarray(symbols, dtype=np.int32)
+        symbols = np.ascontiguousarray(super().symbols(frequencies, symbols))
         if len(symbols) and frequencies.shape[1] > 1:
             if len(frequencies) == 1:
                 self._encoder.encode(symbols, _single(frequencies[0]))
@@ -55,21 +73,6 @@ class Reader:
 
     def finished(self):
         return self._decoder.maybe_exhausted()
-
-
-class Meter:
-    """Adds up ideal code lengths in `bits` and writes nothing."""
-
-    def __init__(self):
-        self.bits = 0.0
-
-    def symbols(self, frequencies, symbols):
-        symbols = np.asarray(symbols, dtype=np.int32)
-        if len(symbols):
-            totals = frequencies.sum(1)
-            rows = np.zeros(len(symbols), dtype=np.int64) if len(frequencies) == 1 else np.arange(len(symbols))
-            self.bits -= float(np.log2(frequencies[rows, symbols] / totals[rows]).sum())
-        return symbols
 
 
 def _single(frequencies):

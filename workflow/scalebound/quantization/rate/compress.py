@@ -66,8 +66,9 @@ def compress(model, parameters, settings, calibration, tuning, predictions):
     """
     if predictions < 1:
         raise InputError("predictions", f"{predictions}", "A checkpoint must have seen at least one token")
-    if settings.tuning.steps and not len(tuning):
-        raise InputError("tuning", "no windows", "Draw some, or set tuning.steps to 0")
+    steps = settings.tuning.steps(predictions, calibration.shape[1] - 1)
+    if steps and not len(tuning):
+        raise InputError("tuning", "no windows", "Draw some, or set tuning.share_of_training to 0")
     original = {name: p.detach().clone() for name, p in model.named_parameters()}
     candidates, found = [], []
     for offset in settings.step_offsets:
@@ -78,10 +79,10 @@ def compress(model, parameters, settings, calibration, tuning, predictions):
         candidates.append(_weigh(model, parameters, found[-1][1], exponent, False, settings, calibration, predictions))
     chosen, history, tokens = int(np.argmin([c.price for c in candidates])), [], 0
     tensors = found[chosen][1]
-    if settings.tuning.steps:
-        tuned, history = tune(model, parameters, found[chosen][0], settings.tuning, tuning, settings.exchange, predictions)
+    if steps:
+        tuned, history = tune(model, parameters, found[chosen][0], settings.tuning, tuning, settings.exchange * settings.tuning.price_factor, predictions)
         candidates.append(_weigh(model, parameters, tuned, candidates[chosen].exponent, True, settings, calibration, predictions))
-        tokens = settings.tuning.steps * settings.tuning.batch_rows * (tuning.shape[1] - 1)
+        tokens = steps * settings.tuning.batch_rows * (tuning.shape[1] - 1)
         if candidates[-1].price < candidates[chosen].price:
             chosen, tensors = len(candidates) - 1, tuned
     _put(model, parameters, tensors)

@@ -44,9 +44,8 @@ def encode(tensors, architecture):
     """
     parameters = architecture["parameters"]
     ordered, cap, flags = _plan(tensors, parameters)
-    writer, meter = Writer(), Meter()
-    _code(writer, parameters, cap, ordered, flags)
-    _, sizes = _code(meter, parameters, cap, ordered, flags)
+    writer = Writer()
+    _, sizes = _code(writer, parameters, cap, ordered, flags)
     body = MAGIC + bytes.fromhex(architecture["id"]) + bytes([cap]) + writer.message()
     return body + struct.pack("<I", zlib.crc32(body)), sizes
 

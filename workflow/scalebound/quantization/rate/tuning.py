@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from scalebound.errors import InputError
+from scalebound.progress import progress
 from scalebound.quantization.integers import from_matrix
 from scalebound.quantization.rate.coded_tensor import CodedTensor
 from scalebound.quantization.rate.steps import HIGHEST, LOWEST, PER_OCTAVE, step_sizes
@@ -91,45 +93,46 @@ class Step:
 def tune(model, parameters, rounded, settings, tokens, exchange, predictions):
     """({name: CodedTensor}, list of Step) after tuning `rounded` ({name: Rounded}) on integer `tokens` [windows, length].
 
-    `tokens` are inputs and last target of windows in the order they are used; the model's own weights are left alone.
+    `tokens` are inputs and last target of windows in the order they are used. The model's own weights are left alone, and it
+    stays in evaluation mode: dropout has no part in the loss that the bound is about.
+
+    Raises:
+        InputError: the loss is no longer finite.
     """
     described = {p["name"]: p for p in parameters}
     groups = _groups(described, rounded)
     optimizer = torch.optim.Adam(
-        [{"params": [g.latent for g in groups], "factor": 1.0}, {"params": [g.base for g in groups], "factor": 1e3 * settings.step_learning_rate}],
+        [{"params": [g.latent for g in groups], "factor": 1.0}, {"params": [g.base for g in groups], "factor": settings.exponent_rate}],
         betas=(0.9, settings.beta2),
         eps=1e-10,
     )
     nats_per_bit, history = exchange * math.log(2) / predictions, []
-    model.train()
-    try:
-        for step in range(settings.steps):
+    steps, peak = settings.steps(predictions, tokens.shape[1] - 1), settings.peak_learning_rate(predictions)
+    with progress(steps * settings.batch_rows * (tokens.shape[1] - 1), "tokens", "tune") as bar:
+        for step in range(steps):
             for group in optimizer.param_groups:
-                group["lr"] = learning_rate(settings, step) * group["factor"]
+                group["lr"] = peak * schedule(settings, steps, step) * group["factor"]
             rows = tokens[np.arange(step * settings.batch_rows, (step + 1) * settings.batch_rows) % len(tokens)]
-            loss = _forward(model, described, groups, torch.as_tensor(rows, dtype=torch.long))
-            loss.backward()
-            for group in groups:
-                if step % settings.refresh_every == 0:
-                    group.learn_price()
-                group.collect(nats_per_bit)
+            loss = _update(model, described, groups, torch.as_tensor(rows, dtype=torch.long), nats_per_bit, step % settings.refresh_every == 0)
             torch.nn.utils.clip_grad_norm_([g.latent for g in groups], settings.clip_norm)
             optimizer.step()
+            if not math.isfinite(loss):
+                raise InputError("tuning", f"loss {loss} at step {step + 1}", "Lower tuning.learning_rate")
             if step % settings.refresh_every == 0:
-                history.append(Step(loss.item(), sum(g.bits() for g in groups)))
-    finally:
-        model.eval()
+                history.append(Step(loss, sum(g.bits() for g in groups)))
+            bar.update(settings.batch_rows * (tokens.shape[1] - 1))
     tuned = {name: tensor for group in groups for name, tensor in group.tensors().items()}
     return {name: tuned[name] for name in described}, history
 
 
-def learning_rate(settings, step):
-    """Linear warm-up, then cosine to `final_learning_rate_fraction`."""
-    if step < settings.warmup_steps:
-        return settings.learning_rate * (step + 1) / settings.warmup_steps
-    done = (step - settings.warmup_steps) / max(1, settings.steps - settings.warmup_steps)
+def schedule(settings, steps, step):
+    """Share of the peak learning rate at `step` (from 0) of `steps`: linear warm-up, then cosine to `final_learning_rate_fraction`."""
+    warmup = min(settings.warmup_steps, steps // 10)
+    if step < warmup:
+        return (step + 1) / warmup
+    done = (step - warmup) / max(1, steps - warmup)
     floor = settings.final_learning_rate_fraction
-    return settings.learning_rate * (floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * done)))
+    return floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * done))
 
 
 def _groups(described, rounded):
@@ -137,6 +140,17 @@ def _groups(described, rounded):
     for name, parameter in described.items():
         by_shape.setdefault((rounded[name].tensor.codes.shape, parameter["use"]), []).append(name)
     return [Group(names, use, [rounded[name] for name in names]) for (_, use), names in by_shape.items()]
+
+
+def _update(model, described, groups, tokens, nats_per_bit, refresh):
+    """Give every group the gradient of loss and price on `tokens`; returns the loss."""
+    loss = _forward(model, described, groups, tokens)
+    loss.backward()
+    for group in groups:
+        if refresh:
+            group.learn_price()
+        group.collect(nats_per_bit)
+    return loss.item()
 
 
 def _forward(model, described, groups, tokens):
