@@ -7,9 +7,9 @@ from types import SimpleNamespace
 import pytest
 
 from scalebound import cli
-from scalebound.config import Wheel
 from scalebound.corpus import wheels
 from scalebound.errors import InputError
+from scalebound.stream_settings import Wheel
 
 PACKAGE = Path(cli.__file__).parent
 

@@ -10,9 +10,10 @@ import yaml
 from hostile import ROOT, guarded, linux
 
 from scalebound import cli
-from scalebound.config import Wheel, parse
+from scalebound.config import parse
 from scalebound.corpus import wheels
 from scalebound.errors import InputError
+from scalebound.stream_settings import Wheel
 
 
 def wheel(path, name="a.py", data=b"x = 1\n" * 100, method=zipfile.ZIP_DEFLATED, alter=None):

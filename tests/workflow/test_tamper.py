@@ -9,7 +9,10 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from forged_certificates import ATTACKS, Forged, value_and_its_kin_lowered
 
+from scalebound.audit import recompute
+from scalebound.audit.chain import Folder, check_job
 from scalebound.audit.expected import jobs_of_family
 from scalebound.audit.run import audit
 from scalebound.plan import Plan
@@ -17,6 +20,8 @@ from scalebound.provenance import file_sha256, record_digest
 
 SLUG = "results/smoke/smoke-6k"
 QUANTIZER = f"{SLUG}/quantizers/gptq-4"
+CODED = f"{SLUG}/quantizers/coded"
+CERTIFICATE = f"{CODED}/certificate"
 STREAM = "results/streams/smoke-sources"
 
 # one example of every kind of artifact; a kind that the rules make and this list lacks fails a test below
@@ -36,14 +41,24 @@ EXAMPLES = {
     "resolve architecture.json": f"{SLUG}/resolve/architecture.json",
     "sample windows.parquet": f"{SLUG}/sample/calibration/windows.parquet",
     "score scores.parquet": f"{QUANTIZER}/score/scores.parquet",
+    "score certificate/scores.parquet": f"{CERTIFICATE}/scores.parquet",
     "quantize codes.safetensors": f"{QUANTIZER}/quantize/codes.safetensors",
     "quantize quantization.json": f"{QUANTIZER}/quantize/quantization.json",
+    "compress codes.safetensors": f"{CODED}/quantize/codes.safetensors",
+    "compress model.sbq": f"{CODED}/encode/model.sbq",
+    "compress code.json": f"{CODED}/encode/code.json",
     "encode model.sbq": f"{QUANTIZER}/encode/model.sbq",
     "encode code.json": f"{QUANTIZER}/encode/code.json",
     "decode decoded.json": f"{QUANTIZER}/decode/decoded.json",
     "decode config.json": f"{QUANTIZER}/decode/config.json",
     "decode model.safetensors": f"{QUANTIZER}/decode/model.safetensors",
     "bound bounds.json": f"{QUANTIZER}/bound/bounds.json",
+    "certify certificate/certificate.json": f"{CERTIFICATE}/certificate.json",
+    "certify certificate/model.sbq": f"{CERTIFICATE}/model.sbq",
+    "certify certificate/architecture.json": f"{CERTIFICATE}/architecture.json",
+    "certify certificate/windows.parquet": f"{CERTIFICATE}/windows.parquet",
+    "certificates certificates.csv": "results/smoke/certificates.csv",
+    "certificates certificates.identity.json": "results/smoke/certificates.identity.json",
     "table bounds.csv": "results/smoke/bounds.csv",
     "table bounds.identity.json": "results/smoke/bounds.identity.json",
     "figures *.png": "results/smoke/figures/terms.png",
@@ -53,7 +68,8 @@ EXAMPLES = {
 
 
 def kind(stage, name):
-    base = name.rsplit("/", 1)[1]
+    folder, base = name.split("/")[-2:]
+    base = f"certificate/{base}" if folder == "certificate" else base
     return f"{stage} {re.sub(r'^.*(?=[.](whl|png|pdf)$)', '*', base)}"
 
 
@@ -76,6 +92,24 @@ def forge(workspace, name):
     record = json.loads(path.read_text())
     record["outputs"][name] = file_sha256(workspace.path(name))
     path.write_text(json.dumps(record | {"record_sha256": record_digest(record)}))
+
+
+def forge_certificate(workspace, attack):
+    """Attack the certificate, and make all of its digests and both run records fit."""
+    forged = Forged(workspace.path(CERTIFICATE), workspace.path(f"{CODED}/quantize/codes.safetensors"))
+    attack(forged)
+    forged.save()
+    for name in ("certificate.json", "model.sbq", "architecture.json", "windows.parquet", "scores.parquet"):
+        forge(workspace, f"{CERTIFICATE}/{name}")
+
+
+def findings_of_certificate(workspace):
+    """What the audit finds about the jobs of the certificate's folder, by the checks that it makes of every job."""
+    folder = Folder(workspace.folder)
+    jobs = [job for job in expected_jobs(workspace) if job.record.startswith(CERTIFICATE)]
+    found = [finding for job in jobs for finding in check_job(job, folder)[0]]
+    (certify,) = (job for job in jobs if job.stage == "certify")
+    return found + recompute.check_certificate(certify, folder)
 
 
 def flip_byte(path, place=0.5):
@@ -253,13 +287,52 @@ def test_windows_of_another_seed_are_named_although_everything_says_otherwise(fi
     assert any(f.path == name and "the rows of seed 101" in f.expected for f in findings(finished_copy, numbers=True))
 
 
-def test_a_shorter_message_is_named_by_its_length(finished_copy):
-    name = f"{QUANTIZER}/encode/code.json"
+@pytest.mark.parametrize("quantizer", [QUANTIZER, CODED])
+def test_a_shorter_message_is_named_by_its_length(finished_copy, quantizer):
+    name = f"{quantizer}/encode/code.json"
     content = json.loads(finished_copy.path(name).read_text())
     content["code_length_bits"] -= 100
     finished_copy.path(name).write_text(json.dumps(content))
     forge(finished_copy, name)
     assert any(f.path == name and f.expected.startswith("code_length_bits") for f in findings(finished_copy, numbers=True))
+
+
+@pytest.mark.parametrize("attack", [attack for attack, (_, words) in ATTACKS.items() if words], ids=lambda attack: attack.__name__)
+def test_a_forged_certificate_is_named(shared_copy, attack):
+    kept = {path: path.read_bytes() for path in shared_copy.path(CERTIFICATE).iterdir()}
+    assert findings_of_certificate(shared_copy) == []
+    try:
+        forge_certificate(shared_copy, attack)
+        _, words = ATTACKS[attack]
+        assert any(words in finding.expected for finding in findings_of_certificate(shared_copy)), findings_of_certificate(shared_copy)
+    finally:
+        for path, data in kept.items():
+            path.write_bytes(data)
+
+
+def test_every_attack_on_a_certificate_is_named_by_somebody():
+    assert all(any(words) for words in ATTACKS.values())
+
+
+def test_the_whole_audit_names_a_forged_certificate_and_the_table_made_from_it(finished_copy):
+    forge_certificate(finished_copy, value_and_its_kin_lowered)
+    found = findings(finished_copy, numbers=True)
+    assert any(f.path == f"{CERTIFICATE}/certificate.json" and f.expected.startswith("values.betting") for f in found)
+    assert any(f.path == "results/smoke/certificates.csv" and "from its inputs" in f.expected for f in found)
+
+
+def test_an_edited_cell_of_the_certificates_is_named_with_the_right_value(finished_copy):
+    name, listing = "results/smoke/certificates.csv", "results/smoke/certificates.identity.json"
+    path = finished_copy.path(name)
+    old = path.read_text().splitlines()[1].split(",")[list(pd.read_csv(path).columns).index("certificate")]
+    path.write_text(path.read_text().replace(old, "1.234", 1))
+    content = json.loads(finished_copy.path(listing).read_text())
+    content["files"][0]["sha256"] = file_sha256(path)
+    finished_copy.path(listing).write_text(json.dumps(content))
+    for forged in (name, listing):
+        forge(finished_copy, forged)
+    found = [f for f in findings(finished_copy, numbers=True) if f.path == name]
+    assert any(old in f.expected and "1.234" in f.found for f in found)
 
 
 def test_a_figure_of_other_numbers_is_named(finished_copy):

@@ -23,7 +23,7 @@ from scalebound.commands.bound import CODE_STAGES, evaluate_files
 from scalebound.commands.certificates import certificates_text
 from scalebound.commands.compare import comparison_text, read_published
 from scalebound.commands.table import read_bounds, table_text
-from scalebound.commands.verify import certificate_problems
+from scalebound.commands.verify import INPUTS, NEEDS, certificate_problems
 from scalebound.corpus.rows import open_rows
 from scalebound.figures import style
 from scalebound.progress import progress
@@ -108,11 +108,22 @@ def check_bounds(jobs, folder, workers):
 
 
 def check_certificate(job, folder):
-    """Every number of the certificate follows from its scores, by other code than the one that made it."""
+    """Every number of the certificate follows from its scores, by other code than the one that made it, and its files are copies."""
     (name,) = (path for path in job.outputs if path.endswith("certificate.json"))
-    certificate = read_json(folder.path(name), "certify")
-    problems = certificate_problems(folder.path(name).parent, certificate)
-    return [Finding(name, f"{what} {wanted}", f"{stated}") for what, stated, wanted in problems]
+    beside, certificate = folder.path(name).parent, read_json(folder.path(name), "certify", NEEDS)
+    problems = certificate_problems(beside, certificate) + _origin_problems(job, folder, certificate)
+    findings = [Finding(name, f"{what} {wanted}", f"{stated}") for what, stated, wanted in problems]
+    for copy, role in INPUTS.items():
+        path, source = f"{Path(name).parent.as_posix()}/{copy}", job.inputs[role]
+        if folder.sha256(path) != folder.sha256(source):
+            findings.append(Finding(path, f"a copy of {source}, sha256 {folder.sha256(source)}", f"sha256 {folder.sha256(path)}"))
+    return findings
+
+
+def _origin_problems(job, folder, certificate):
+    """What the certificate repeats of its checkpoint is what resolved.json says."""
+    model = read_json(folder.path(job.inputs["model"]), "resolve")
+    return [(key, certificate[key], model[key]) for key in ("checkpoint", "vocab_size", "n_params") if certificate[key] != model[key]]
 
 
 def check_certificates(job, folder):

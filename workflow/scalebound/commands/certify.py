@@ -74,7 +74,7 @@ def certify_files(inputs, settings, grids):
         "quantizer": settings.quantizer,
         "sampling": drawn["sampling"],
         "scored": {name: scored[name] for name in ("dtype", "device", "windows_per_batch", "packages")},
-        "holds_for": _scope(drawn["sampling"]),
+        "holds_for": scope(drawn["sampling"]),
     }
 
 
@@ -83,7 +83,8 @@ def _settings(settings, grids):
     return CertificateSettings(**chosen, grids=CeilingGrids(**grids.model_dump()))
 
 
-def _scope(sampling):
+def scope(sampling):
+    """What a certificate on such windows holds for, in words."""
     if sampling == "unbiased":
         return "the mean conditional risk of the decoded, smoothed model over the training stream of the checkpoint"
     return "an approximation of the training stream: its windows are no uniform draw of what the checkpoint saw, so this is no certificate of it"

@@ -1,7 +1,8 @@
 """Check a certificate from its folder alone: digests, code length, decoding, scores of a share of the windows, every number.
 
 The model is rebuilt from model.sbq, and the bound is recomputed by code that shares nothing with the code that made it
-beyond the readers of the files. Exit status 0, or 1 with a list of what differs.
+beyond the readers of the files; only the search that chose grid point, weight and bet is the same, repeated on the pilot,
+since a choice that looked at the rest would make the bound void. Exit status 0, or 1 with a list of what differs.
 """
 
 import math
@@ -13,13 +14,20 @@ import numpy as np
 from scalebound import windows
 from scalebound.architecture_id import read_architecture
 from scalebound.bounds import recheck
+from scalebound.bounds.ceilings import Grids, family_of
+from scalebound.bounds.certificate import CertificateSettings, choose, split
+from scalebound.bounds.token_scores import TokenScores
+from scalebound.commands.certify import scope
 from scalebound.errors import InputError
 from scalebound.progress import progress
 from scalebound.provenance import check_keys, file_sha256, read_json
 from scalebound.score_table import read_scores
 
 SHARE, TOLERANCE, SEED = 0.05, 2e-3, 0
+CHOICE_TOLERANCE = 1e-4  # relative; where a search ends depends on the last bits of sums, and the forecast is flat there
 NEEDS = {"kind": str, "bytes": int, "code_length_bits": int, "files": list, "vocab_size": int, "tokens": int, "settings": dict, "checkpoint": dict}
+NEEDS |= {"choice": dict, "range": dict, "estimate": dict, "windows": dict, "scored": dict, "sampling": str, "holds_for": str}
+INPUTS = {"model.sbq": "message", "architecture.json": "architecture", "windows.parquet": "windows", "scores.parquet": "scores"}
 
 
 def add_arguments(parser):
@@ -42,41 +50,83 @@ def run(arguments):
         print(f"  {problem}")
     if problems:
         raise InputError(folder, f"{len(problems)} disagreements", "The certificate does not hold as stated: make it again from its inputs")
-    print("verified: files, code length, windows, decoded model, scores of the share, every number of the bound")
+    print("verified: files, code length, windows, choices, decoded model, scores of the share, every number of the bound")
     return []
 
 
 def certificate_problems(folder, certificate):
-    """[(what, stated, found)] of all that can be checked without a model: files, code length, draw, bound.
+    """[(what, stated, found)] of all that can be checked without a model: files, code length, draw, choices, bound.
 
     Raises:
-        InputError: a file of the folder is unreadable.
+        InputError: a file of the folder is unreadable, or the certificate lacks a number.
     """
-    problems = []
-    for file in certificate["files"]:
-        check_keys(file, {"name": str, "sha256": str}, folder / "certificate.json")
-        found = file_sha256(folder / Path(file["name"]).name)
-        if found != file["sha256"]:
-            problems.append((f"sha256 of {file['name']}", file["sha256"], found))
+    problems = _file_problems(folder, certificate)
     if problems:
         return problems
-    n_bytes = (folder / "model.sbq").stat().st_size
+    nll, entropy, scored = read_scores(folder / "scores.parquet")
+    try:
+        problems = _length_problems(folder, certificate) + _settings_problems(certificate) + _draw_problems(folder, certificate, scored)
+        broken = recheck.disagreements(nll, entropy, certificate)
+        return problems + broken + ([] if broken or problems else _choice_problems(nll, entropy, certificate))
+    except (KeyError, TypeError, ValueError) as error:
+        where = folder / "certificate.json"
+        raise InputError(where, f"no certificate ({type(error).__name__}: {error})", "Make it again from its inputs") from None
+
+
+def _file_problems(folder, certificate):
+    """Every file is the one that the certificate lists, and the one that its identity says it was made from."""
+    listed = {}
+    for file in certificate["files"]:
+        check_keys(file, {"name": str, "sha256": str}, folder / "certificate.json")
+        listed[file["name"]] = file["sha256"]
+    problems = [("files", sorted(listed), sorted(INPUTS))] if set(listed) != set(INPUTS) else []
+    for name, role in INPUTS.items():
+        made_from = certificate["identity"]["inputs"].get(role, {}).get("sha256")
+        found = file_sha256(folder / name)
+        problems += [(f"sha256 of {name}", stated, found) for stated in dict.fromkeys((listed.get(name), made_from)) if stated != found]
+    return problems
+
+
+def _length_problems(folder, certificate):
+    n_bytes, architecture = (folder / "model.sbq").stat().st_size, read_architecture(folder / "architecture.json")
     # L = 8 n + 2 ceil(log2(8 n + 1)) + 1, written out again
     length = 8 * n_bytes + 2 * math.ceil(math.log2(8 * n_bytes + 1)) + 1
-    problems += [(name, certificate[name], value) for name, value in (("bytes", n_bytes), ("code_length_bits", length)) if certificate[name] != value]
-    problems += _draw_problems(folder, certificate)
-    nll, entropy, _ = read_scores(folder / "scores.parquet")
-    return problems + recheck.disagreements(nll, entropy, certificate)
+    found = {"bytes": n_bytes, "code_length_bits": length, "coded_bits_per_param": length / architecture["n_params"]}
+    found |= {"n_params": architecture["n_params"], "vocab_size": architecture["vocab_size"], "architecture_id": architecture["id"]}
+    return [(name, certificate[name], value) for name, value in found.items() if certificate[name] != value]
 
 
-def _draw_problems(folder, certificate):
-    """The windows are those of the seed, and n is the number of predictions that the checkpoint was trained on."""
+def _settings_problems(certificate):
+    """The settings that the bound was computed with are those that its identity names."""
+    configured = dict(certificate["identity"]["settings"])
+    configured["grids"] = configured.pop("ceilings", None)
+    used = {**certificate["settings"], "quantizer": certificate["quantizer"]}
+    return [(f"setting {name}", used.get(name), configured.get(name)) for name in sorted(used | configured) if used.get(name) != configured.get(name)]
+
+
+def _draw_problems(folder, certificate, scored):
+    """The windows are those of the seed, the scores theirs, and n is the number of predictions that the checkpoint was trained on."""
     rows, _, drawn = windows.read(folder / "windows.parquet")
     settings = drawn["settings"]
     again = np.random.Generator(np.random.PCG64(settings["seed"])).integers(0, settings["rows_seen"], size=settings["windows"], dtype=np.int64)
     problems = [] if np.array_equal(rows, again) else [("rows of the draw", "other rows", f"those of seed {settings['seed']}")]
     seen = (certificate["tokens"], certificate["checkpoint"].get("tokens_seen"), settings["tokens_seen"])
-    return problems + ([] if len(set(seen)) == 1 else [("tokens", seen[0], seen[1:])])
+    problems += [] if len(set(seen)) == 1 else [("tokens", seen[0], seen[1:])]
+    scored_on, here = scored["inputs"]["windows"]["sha256"], file_sha256(folder / "windows.parquet")
+    problems += [] if scored_on == here else [("windows of the scores", scored_on, here)]
+    stated = {"sampling": drawn["sampling"], "holds_for": scope(drawn["sampling"])}
+    return problems + [(name, certificate[name], value) for name, value in stated.items() if certificate[name] != value]
+
+
+def _choice_problems(nll, entropy, certificate):
+    """Grid point, weight and bet are those that the pilot gives: none of them has looked at the rest."""
+    used = certificate["settings"]
+    settings = CertificateSettings(**{**used, "grids": Grids(**used["grids"])})
+    pilot, rest = split(TokenScores(nll, entropy, certificate["vocab_size"]), settings.pilot_share)
+    found = choose(family_of(settings.method, settings.grids), pilot, certificate["C"], len(rest), settings)
+    pairs = {f"choice.point.{name}": (certificate["choice"]["point"][name], value) for name, value in found["point"].items()}
+    pairs |= {f"choice.{name}": (certificate["choice"][name], found[name]) for name in ("weight", "bet_ceiling")}
+    return [(name, stated, value) for name, (stated, value) in pairs.items() if not math.isclose(stated, value, rel_tol=CHOICE_TOLERANCE, abs_tol=1e-9)]
 
 
 def _score_again(folder, certificate, arguments):
@@ -86,6 +136,7 @@ def _score_again(folder, certificate, arguments):
     from scalebound import model_files, models, scoring
     from scalebound.commands.decode import write_model
 
+    check_keys(certificate["scored"], {"dtype": str, "windows_per_batch": int}, folder / "certificate.json")
     torch.set_num_threads(1)
     _, tokens, _ = windows.read(folder / "windows.parquet")
     count = min(len(tokens), max(1, math.ceil(arguments.share * len(tokens))))
