@@ -54,6 +54,7 @@ rule certificates:
     input:
         certificates=lambda w: PLAN.certificates_of(w.family),
         bounds=lambda w: PLAN.bounds_of(w.family),
+        risks=lambda w: PLAN.true_risks_of(w.family),
     output:
         table=report(
             "results/{family}/certificates.csv",
@@ -72,5 +73,5 @@ rule certificates:
         code=digest("certificates"),
     shell:
         "python -m scalebound certificates --certificates {input.certificates:q} --bounds {input.bounds:q}"
-        " --paper-quantizer {params.paper:q} --out {output.table:q} --out-identity {output.identity:q}"
+        " --true-risks {input.risks:q} --paper-quantizer {params.paper:q} --out {output.table:q} --out-identity {output.identity:q}"
         " --record {output.record:q} 2>&1 | tee {log:q}"

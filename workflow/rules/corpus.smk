@@ -85,10 +85,12 @@ rule tokenize:
         record="results/streams/{stream}/rows{rows}/run.json",
     log:
         "results/streams/{stream}/rows{rows}/tokenize.log",
+    wildcard_constraints:
+        stream=alternatives(PLAN.streams_of_kind("wheels")),
     conda:
         "../../envs/scalebound.yaml"
     params:
-        settings=lambda w: PLAN.tokenize_settings(w.stream, w.rows),
+        settings=lambda w: PLAN.rows_settings(w.stream, w.rows),
         folder=lambda w, input: input.wheels[0].rpartition("/")[0],
         code=digest("tokenize"),
     shell:

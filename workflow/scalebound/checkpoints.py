@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 from scalebound.config import parse
 from scalebound.errors import InputError, first_line
 from scalebound.schema_types import FOLDER, REPO, REVISION, Model, Slug
+from scalebound.stream_settings import MADE_HERE
 
 
 class Checkpoint(Model):
@@ -20,7 +21,7 @@ class Checkpoint(Model):
     repo: str = Field(pattern=FOLDER, description="trained: the training run; hub: owner/name; local: a folder with config.json and safetensors")
     revision: str = Field(pattern=REVISION + r"|^-$", description="trained: `step` and the step; hub: branch, tag or commit; local: `-`")
     step: int = Field(ge=1)
-    tokens_seen: int = Field(ge=1, description="predictions that the optimizer has seen: n of the bounds")
+    tokens_seen: int = Field(ge=1, description="distinct predictions that the optimizer has seen: n of the bounds")
     stream: Slug
     note: str = Field("", max_length=500, pattern=r"^[^\t\r\n]*$", description="what a reader of the tables should know; optional column")
 
@@ -91,15 +92,15 @@ def _check_trained(row, config, where):
     if row.step not in run.kept_steps():
         kept = ", ".join(map(str, run.kept_steps()))
         raise InputError(where, f"step {row.step} is not kept by run {row.repo!r}", f"Kept steps: {kept}")
-    expected = row.step * run.batch_rows * (config.streams[row.stream].row_tokens - 1)
+    expected = run.rows_seen(row.step) * (config.streams[row.stream].row_tokens - 1)
     if row.tokens_seen != expected:
-        raise InputError(where, f"tokens_seen {row.tokens_seen}", f"Step {row.step} of run {row.repo!r} has seen {expected}")
+        raise InputError(where, f"tokens_seen {row.tokens_seen}", f"Step {row.step} of run {row.repo!r} has seen {expected}, what it saw again not counted")
 
 
 def _check_released(row, stream, where):
-    if stream.kind == "wheels":
+    if stream.kind in MADE_HERE:
         raise InputError(
-            where, f"stream {row.stream!r} of kind wheels", "Such a stream is as long as a training run needs: give source trained, or another stream"
+            where, f"stream {row.stream!r} of kind {stream.kind}", "Such a stream is as long as a training run needs: give source trained, or another stream"
         )
     if stream.predictions_per_step is not None and row.tokens_seen != row.step * stream.predictions_per_step:
         expected = row.step * stream.predictions_per_step

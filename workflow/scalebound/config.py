@@ -10,17 +10,18 @@ from typing import Annotated, Literal
 from pydantic import Field, TypeAdapter, ValidationError, model_validator
 
 from scalebound.errors import InputError
+from scalebound.oracle.settings import check_oracles
 from scalebound.quantization.rate.settings import RateSettings
 from scalebound.schema_types import Model, Repo, Revision, Seed, Slug
-from scalebound.stream_settings import Stream, refuse_duplicates
+from scalebound.stream_settings import MADE_HERE, Stream, refuse_duplicates
 
 MAX_KEPT = 10_000  # checkpoints of one run, each of which is an output of one job
-KINDS = ("wheels", "megatron", "hub_dataset", "parquet", "rtn", "gptq", "coded")
+KINDS = ("wheels", "oracle", "megatron", "hub_dataset", "parquet", "rtn", "gptq", "coded")
 Pair = Annotated[list[Revision], Field(min_length=2, max_length=2)]
 
 
 class TrainingRun(Model):
-    """One GPT-NeoX model trained by the workflow, one pass over the first rows of a stream."""
+    """One GPT-NeoX model trained by the workflow on the first rows of a stream, in one pass or in several."""
 
     stream: Slug
     hidden_size: int = Field(ge=4)
@@ -30,6 +31,7 @@ class TrainingRun(Model):
     initializer_range: float = Field(0.02, gt=0, description="standard deviation of the initial matrices")
     batch_rows: int = Field(ge=1, description="rows of the stream in an optimizer step")
     steps: int = Field(ge=1)
+    epochs: int = Field(1, ge=1, description="passes over the rows: a run sees steps * batch_rows / epochs distinct ones, in the same order each time")
     learning_rate: float = Field(gt=0)
     warmup_steps: int = Field(ge=0)
     final_learning_rate_fraction: float = Field(0.0, ge=0, le=1)
@@ -45,7 +47,22 @@ class TrainingRun(Model):
             raise ValueError(f"hidden_size {self.hidden_size} is not a multiple of heads {self.heads}")
         if self.steps // self.keep_every > MAX_KEPT:
             raise ValueError(f"keep_every {self.keep_every} keeps {self.steps // self.keep_every} checkpoints, at most {MAX_KEPT} are allowed")
+        if self.steps * self.batch_rows % self.epochs:
+            raise ValueError(f"{self.steps} steps of {self.batch_rows} rows are no whole number of rows for each of {self.epochs} epochs")
         return self
+
+    @property
+    def rows(self):
+        """Distinct rows of the stream that the whole run sees."""
+        return self.steps * self.batch_rows // self.epochs
+
+    def rows_seen(self, step):
+        """Distinct rows that `step` steps have seen.
+
+        A bound's n counts the predictions of these: the martingale has one factor for each token of the stream, however
+        often the optimizer came back to it.
+        """
+        return min(step * self.batch_rows, self.rows)
 
     def kept_steps(self):
         """Steps whose checkpoint is kept, ascending: the powers of two, the multiples of `keep_every`, the last."""
@@ -191,9 +208,10 @@ class Config(Model):
             if self.sampling.certify is None:
                 raise ValueError("certificate.quantizer needs a draw of its own: give sampling.certify")
         for name, run in self.training.items():
-            wheels = sorted(stream for stream, settings in self.streams.items() if settings.kind == "wheels")
-            if run.stream not in wheels:
-                raise ValueError(f"training.{name}.stream {run.stream!r} is not among the streams of kind wheels {wheels}")
+            made = sorted(stream for stream, settings in self.streams.items() if settings.kind in MADE_HERE)
+            if run.stream not in made:
+                raise ValueError(f"training.{name}.stream {run.stream!r} is not among the streams of kind {' or '.join(MADE_HERE)} {made}")
+        check_oracles(self.streams, self.training)
         reserved = {"streams", "training", "crate"} & set(self.families)
         if reserved:
             raise ValueError(f"family name {sorted(reserved)[0]!r} is reserved for a folder of results/")

@@ -21,6 +21,7 @@ FIGURES = {
     "rates": "bounds.csv",
     "comparison": "comparison.csv",
     "certificates": "certificates.csv",
+    "oracle": "certificates.csv",
 }
 FIGURE_FORMATS = ("png", "pdf")
 
@@ -64,7 +65,8 @@ class Plan:
 
     def figures_of(self, family):
         """The figures that a family's tables can be drawn as."""
-        return [name for name, table in FIGURES.items() if table in self.tables_of(family)]
+        known = bool(self.true_risks_of(family))
+        return [name for name, table in FIGURES.items() if table in self.tables_of(family) and (known or name != "oracle")]
 
     def published_of(self, family):
         """The table of published values that a family is compared with."""
@@ -78,6 +80,11 @@ class Plan:
         """The files that the table of certificates is made from, checkpoint by checkpoint."""
         slugs = [slug for f, slug in self.checkpoints if f == family]
         return [f"{self.certificate_folder(family, slug)}/certificate.json" for slug in slugs]
+
+    def true_risks_of(self, family):
+        """The true risks of the family's checkpoints on oracle streams, where there are certificates to compare them with."""
+        slugs = [slug for (f, slug), row in self.checkpoints.items() if f == family and self._stream(row.stream).kind == "oracle"]
+        return [f"{self.certificate_folder(family, slug)}/true_risk.json" for slug in slugs] if self.config.certificate.quantizer else []
 
     def certificate_folder(self, family, slug):
         return f"results/{family}/{slug}/quantizers/{self.config.certificate.quantizer}/certificate"
@@ -97,7 +104,15 @@ class Plan:
     def run_rows(self, run, name):
         """A file of the rows that a training run sees: tokens.bin or stream.json."""
         settings = self._run(run)
-        return f"results/streams/{settings.stream}/rows{settings.steps * settings.batch_rows}/{name}"
+        return f"results/streams/{settings.stream}/rows{settings.rows}/{name}"
+
+    def oracle_folder(self, stream):
+        """The checkpoint that draws an oracle stream."""
+        settings = self._stream(stream)
+        return f"results/training/{settings.run}/step{settings.step}"
+
+    def oracle_files(self, stream):
+        return [f"{self.oracle_folder(stream)}/{name}" for name in ("config.json", "model.safetensors")]
 
     def hub_files(self):
         """What `resolve_hub` finds out about every released checkpoint."""
@@ -142,7 +157,7 @@ class Plan:
     def stream_settings(self, stream):
         return _json(self._stream(stream))
 
-    def tokenize_settings(self, stream, rows):
+    def rows_settings(self, stream, rows):
         """Only the pin of this number of rows: a pin that is added for another length must not rerun this one."""
         settings = self._stream(stream)
         pins = {key: value for key, value in settings.sha256.items() if key == rows}

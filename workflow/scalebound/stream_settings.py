@@ -4,10 +4,14 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from scalebound.schema_types import Folder, Model, Repo, Revision, Seed, Sha256
+from scalebound.schema_types import Folder, Model, Repo, Revision, Seed, Sha256, Slug
 
 ROW_TOKENS = Field(ge=2, le=65536, description="tokens of a row; a row holds row_tokens - 1 predictions")
 VOCAB_SIZE = Field(ge=1, le=2**31, description="every token id of the stream is below it")
+PINS = Field({}, description="expected digest of tokens.bin, by its number of rows")
+
+
+RowCount = Annotated[str, Field(pattern=r"^[0-9]+$")]
 
 
 class Wheel(Model):
@@ -34,7 +38,7 @@ class WheelStream(Model):
     heldout_fraction: float = Field(gt=0, lt=0.5, description="share of the bytes that no model is trained on")
     tokenizer: TokenizerSettings
     row_tokens: int = ROW_TOKENS
-    sha256: dict[Annotated[str, Field(pattern=r"^[0-9]+$")], Sha256] = Field({}, description="expected digest of tokens.bin, by its number of rows")
+    sha256: dict[RowCount, Sha256] = PINS
 
     @model_validator(mode="after")
     def _distinct_wheels(self):
@@ -49,6 +53,27 @@ class WheelStream(Model):
     @property
     def ordered(self):
         """Whether a checkpoint saw the first rows, in number those of its tokens; else all rows stand for what it saw."""
+        return True
+
+
+class OracleStream(Model):
+    """A training stream that the workflow draws from a checkpoint of its own, the oracle: of what is trained on it the true risk is known."""
+
+    kind: Literal["oracle"]
+    run: Slug = Field(description="training run of the oracle")
+    step: int = Field(ge=1, description="step of that run whose checkpoint is the oracle")
+    seed: Seed
+    row_tokens: int = ROW_TOKENS
+    vocab_size: int = Field(ge=1, le=65536, description="the oracle's vocabulary")
+    sha256: dict[RowCount, Sha256] = PINS
+
+    @property
+    def predictions_per_step(self):
+        """Unknown here: the batch belongs to the training run."""
+        return None
+
+    @property
+    def ordered(self):
         return True
 
 
@@ -128,7 +153,11 @@ class ParquetStream(Model):
         return False
 
 
-Stream = Annotated[WheelStream | MegatronStream | HubDatasetStream | ParquetStream, Field(discriminator="kind")]
+Stream = Annotated[WheelStream | OracleStream | MegatronStream | HubDatasetStream | ParquetStream, Field(discriminator="kind")]
+
+
+# kinds whose rows the workflow makes itself, as many as a training run needs
+MADE_HERE = ("wheels", "oracle")
 
 
 def is_remote(stream):

@@ -1,4 +1,4 @@
-"""Training of a small GPT-NeoX language model: one pass over the first rows of a stream.
+"""Training of a small GPT-NeoX language model on the first rows of a stream, in one pass or in several.
 
 AdamW with linear warm-up and cosine decay, gradient clipping by norm, one window per row. On one thread the same
 settings give the same weights bit for bit on one machine.
@@ -47,7 +47,7 @@ def learning_rate(run, step):
 
 @dataclass(frozen=True)
 class Step:
-    """One optimizer step: its number (from 1), predictions seen after it, and the batch's mean loss before it (nats)."""
+    """One optimizer step: its number (from 1), distinct predictions seen after it, and the batch's mean loss before it (nats)."""
 
     step: int
     tokens_seen: int
@@ -56,25 +56,25 @@ class Step:
 
 
 def train(run, rows, keep, name="model"):
-    """Train on rows [0, steps * batch_rows); call `keep(step, model)` at every kept step; return the list of `Step`.
+    """Train on rows [0, run.rows), from the first again in each epoch; call `keep(step, model)` at every kept step; return the list of `Step`.
 
     Raises:
         InputError: the stream is too short, or the loss is no longer finite.
     """
-    needed = run.steps * run.batch_rows
-    if needed > len(rows):
-        raise InputError(f"training.{name}", f"needs {needed} rows, the stream has {len(rows)}", "Lower steps or batch_rows")
+    if run.rows > len(rows):
+        raise InputError(f"training.{name}", f"needs {run.rows} rows, the stream has {len(rows)}", "Lower steps or batch_rows")
     model = build_model(run, rows.read([0]).shape[1], rows.vocab_size).train()
     optimizer = torch.optim.AdamW(_decay_groups(model, run.weight_decay), lr=run.learning_rate, betas=(0.9, run.beta2))
     kept, history, predictions = set(run.kept_steps()), [], rows.read([0]).shape[1] - 1
-    with progress(needed * predictions, "tokens", f"train {name} on cpu") as bar:
+    with progress(run.steps * run.batch_rows * predictions, "tokens", f"train {name} on cpu") as bar:
         for step in range(run.steps):
-            tokens = torch.from_numpy(rows.read(range(step * run.batch_rows, (step + 1) * run.batch_rows)).astype("int64"))
+            ids = [row % run.rows for row in range(step * run.batch_rows, (step + 1) * run.batch_rows)]
+            tokens = torch.from_numpy(rows.read(ids).astype("int64"))
             rate = learning_rate(run, step)
             loss = _update(model, optimizer, tokens, rate, run.clip_norm)
             if not math.isfinite(loss):
                 raise InputError(f"training.{name}", f"loss {loss} at step {step + 1}", "Lower learning_rate or raise warmup_steps")
-            history.append(Step(step + 1, (step + 1) * run.batch_rows * predictions, loss, rate))
+            history.append(Step(step + 1, run.rows_seen(step + 1) * predictions, loss, rate))
             if step + 1 in kept:
                 keep(step + 1, model)
             bar.set_postfix_str(f"loss {loss:.3f}", refresh=False)

@@ -41,7 +41,11 @@ def jobs_of_family(plan, family):
 
 
 def _stream_jobs(plan, stream):
-    return _wheel_jobs(plan, stream) if plan.config.streams[stream].kind == "wheels" else [_listing_job(plan, stream)]
+    kind = plan.config.streams[stream].kind
+    if kind == "oracle":
+        run = plan.config.streams[stream].run
+        return [*_stream_jobs(plan, plan.config.training[run].stream), *_training_jobs(plan, run)]
+    return _wheel_jobs(plan, stream) if kind == "wheels" else [_listing_job(plan, stream)]
 
 
 def _listing_job(plan, stream):
@@ -85,20 +89,12 @@ def _wheel_jobs(plan, stream):
 
 
 def _training_jobs(plan, run):
-    settings, source = plan.config.training[run], f"results/streams/{plan.config.training[run].stream}"
-    tokens, stream, record, log = (plan.run_rows(run, name) for name in ("tokens.bin", "stream.json", "run.json", "tokenize.log"))
+    settings = plan.config.training[run]
+    tokens, stream = (plan.run_rows(run, name) for name in ("tokens.bin", "stream.json"))
     folder = f"results/training/{run}"
     listing, loss, kept = f"{folder}/checkpoints.json", f"{folder}/loss.parquet", plan.checkpoint_files(run)
     return [
-        Job(
-            "tokenize",
-            record,
-            log,
-            {tokens: stream, stream: stream},
-            inputs={"documents": f"{source}/documents.parquet", "tokenizer": f"{source}/tokenizer.json"},
-            settings={"rows": settings.steps * settings.batch_rows, "row_tokens": plan.config.streams[settings.stream].row_tokens},
-            files={stream: [tokens]},
-        ),
+        _rows_job(plan, run, tokens, stream),
         Job(
             "train",
             f"{folder}/run.json",
@@ -109,6 +105,18 @@ def _training_jobs(plan, run):
             files={listing: kept},
         ),
     ]
+
+
+def _rows_job(plan, run, tokens, stream):
+    """The rows that a run reads: of documents, or drawn from an oracle."""
+    run = plan.config.training[run]
+    source, folder, settings = plan.config.streams[run.stream], f"results/streams/{run.stream}", {"rows": run.steps * run.batch_rows // run.epochs}
+    stage, keys = ("generate", {"run", "step", "seed", "row_tokens", "vocab_size"}) if source.kind == "oracle" else ("tokenize", {"row_tokens"})
+    inputs = {"documents": f"{folder}/documents.parquet", "tokenizer": f"{folder}/tokenizer.json"}
+    if stage == "generate":
+        inputs = {name: f"results/training/{source.run}/step{source.step}/{name}" for name in ("config.json", "model.safetensors")}
+    record, log = (stream.replace("stream.json", name) for name in ("run.json", f"{stage}.log"))
+    return Job(stage, record, log, {tokens: stream, stream: stream}, inputs, settings | source.model_dump(include=keys), {stream: [tokens]})
 
 
 def _checkpoint_jobs(plan, row):
@@ -149,7 +157,7 @@ def _resolve_job(plan, row, folder):
 def _draw_job(plan, row, folder, draw):
     windows, stream = f"{folder}/sample/{draw}/windows.parquet", plan.config.streams[row.stream]
     settings = plan.config.sampling.draws()[draw].model_dump() | {"tokens_seen": row.tokens_seen}
-    if stream.kind in ("wheels", "megatron"):
+    if stream.kind in ("wheels", "oracle", "megatron"):
         settings["rows_seen"] = rows_seen(row.tokens_seen, stream.row_tokens)
     record, log = f"{folder}/sample/{draw}/run.json", f"{folder}/sample/{draw}/sample.log"
     return Job(plan.draw_stage(row.family, row.slug), record, log, {windows: windows}, plan.draw_inputs(row.family, row.slug), settings)
@@ -232,7 +240,8 @@ def _family_jobs(plan, family):
 def _certificates_job(plan, family, certified, bounds):
     base = f"results/{family}/certificates"
     out, named = f"{base}.csv", f"{base}.identity.json"
-    inputs, settings = {path: path for path in (*certified, *bounds)}, {"paper_quantizer": plan.config.paper_quantizer}
+    inputs = {path: path for path in (*certified, *bounds, *plan.true_risks_of(family))}
+    settings = {"paper_quantizer": plan.config.paper_quantizer}
     return Job("certificates", f"{base}.run.json", f"{base}.log", {out: named, named: named}, inputs, settings, {named: [out]})
 
 
@@ -246,7 +255,9 @@ def _certificate_jobs(plan, row, checkpoint):
     inputs |= {"architecture": f"{checkpoint}/resolve/architecture.json", "windows": windows, "scores": scores}
     settings = plan.config.certificate.model_dump() | {"ceilings": plan.config.bound.ceilings.model_dump()}
     scoring = plan.config.scoring.model_dump()
+    truth = [_true_risk_job(plan, row, checkpoint, folder)] if plan.config.streams[row.stream].kind == "oracle" else []
     return [
+        *truth,
         Job("score", f"{folder}/score.run.json", f"{folder}/score.log", {scores: scores}, {"model": decoded, "windows": windows}, scoring),
         Job(
             "certify",
@@ -258,6 +269,15 @@ def _certificate_jobs(plan, row, checkpoint):
             {certificate: [*copies, scores]},
         ),
     ]
+
+
+def _true_risk_job(plan, row, checkpoint, folder):
+    risk, oracle = f"{folder}/true_risk.json", plan.config.streams[row.stream]
+    inputs = {"tokens": plan.run_rows(row.repo, "tokens.bin"), "stream": plan.run_rows(row.repo, "stream.json")}
+    inputs |= {"model": f"{checkpoint}/resolve/resolved.json", "certificate": f"{folder}/certificate.json"}
+    inputs |= {"decoded": f"{checkpoint}/quantizers/{plan.config.certificate.quantizer}/decode/decoded.json"}
+    inputs |= {f"oracle {name}": f"results/training/{oracle.run}/step{oracle.step}/{name}" for name in ("config.json", "model.safetensors")}
+    return Job("true-risk", f"{folder}/true_risk.run.json", f"{folder}/true_risk.log", {risk: risk}, inputs)
 
 
 def _comparison_job(plan, family, table):

@@ -8,6 +8,7 @@ from scalebound.audit import page_charts as charts
 from scalebound.audit.page_scores import BINS, losses_of, stream_of
 from scalebound.audit.page_values import number, short, significant, size, whole
 from scalebound.corpus.documents import SPLITS
+from scalebound.corpus.rows import MAKERS
 
 BARS_SHOWN = 12
 _SPLIT_NAMES = {"tokenizer": "for the tokenizer", "heldout": "held out", "train": "for training"}
@@ -150,16 +151,23 @@ def tokenizer(section, stream):
 
 def rows(section, folder):
     """The rows of tokens that training runs read."""
-    data = section.json(f"{folder}/stream.json", "tokenize")
+    data = section.json(f"{folder}/stream.json", MAKERS)
     facts = [
         ("rows", whole(data["rows"])),
         ("tokens of a row", whole(data["row_tokens"])),
-        ("documents used", whole(data["documents"])),
-        ("bytes of these documents", size(data["bytes"])),
+        *_source(data),
         ("vocabulary V", whole(data["vocab_size"])),
         ("digest pinned in the configuration", "yes" if data["identity"]["settings"]["pinned"] else "no"),
     ]
     return {"facts": facts, "files": section.vouched(data["files"], folder)}
+
+
+def _source(data):
+    """What rows were made from, in words: documents, or a checkpoint that drew them."""
+    used = data["identity"]["settings"]
+    if data["identity"]["stage"] == "generate":
+        return [("drawn from", f"step {whole(used['step'])} of run {used['run']}, seed {used['seed']}")]
+    return [("documents used", whole(data["documents"])), ("bytes of these documents", size(data["bytes"]))]
 
 
 def _tensor(line, coded, bits):

@@ -126,10 +126,24 @@ def _origin_problems(job, folder, certificate):
     return [(key, certificate[key], model[key]) for key in ("checkpoint", "vocab_size", "n_params") if certificate[key] != model[key]]
 
 
+def check_true_risk(job, folder):
+    """The truth stands beside its own certificate, over all rows that this one is about, and no model is better than the oracle."""
+    (name,) = job.outputs
+    risk, certificate = read_json(folder.path(name), "true-risk"), read_json(folder.path(job.inputs["certificate"]), "certify")
+    wanted = {"alpha": certificate["choice"]["point"]["alpha"], "tokens": certificate["tokens"], "certificate": certificate["value"]}
+    wanted |= {"value": risk["means"]["smoothed_risk"], "margin": certificate["value"] - risk["value"]}
+    found = [Finding(name, f"{key} {value}", f"{risk[key]}") for key, value in wanted.items() if risk[key] != value]
+    least = min(risk["means"][key] for key in ("trained_risk", "decoded_risk", "smoothed_risk"))
+    if not least >= risk["means"]["entropy"] - TOLERANCE:
+        found.append(Finding(name, f"risks of at least the oracle's entropy {risk['means']['entropy']}", f"{least}"))
+    return found
+
+
 def check_certificates(job, folder):
     certificates = [read_json(folder.path(path), "certify") for path in job.inputs.values() if path.endswith("certificate.json")]
     bounds = [read_bounds(folder.path(path)) for path in job.inputs.values() if path.endswith("bounds.json")]
-    return _check_text(job, folder, certificates_text(certificates, bounds, job.settings["paper_quantizer"]))
+    risks = [read_json(folder.path(path), "true-risk") for path in job.inputs.values() if path.endswith("true_risk.json")]
+    return _check_text(job, folder, certificates_text(certificates, bounds, job.settings["paper_quantizer"], risks))
 
 
 def check_table(job, folder):

@@ -21,6 +21,7 @@ _CHECKS = {
     "decode": recompute.check_decoded,
     "table": recompute.check_table,
     "certify": recompute.check_certificate,
+    "true-risk": recompute.check_true_risk,
     "certificates": recompute.check_certificates,
     "compare": recompute.check_comparison,
 }

@@ -13,6 +13,7 @@ from scalebound.provenance import describe_files, identity, read_json
 def add_arguments(parser):
     parser.add_argument("--certificates", required=True, nargs="+", help="certificate.json files")
     parser.add_argument("--bounds", required=True, nargs="+", help="bounds.json files of the same checkpoints")
+    parser.add_argument("--true-risks", nargs="*", default=[], help="true_risk.json files, of checkpoints on oracle streams")
     parser.add_argument("--paper-quantizer", required=True, help="the quantizer that the paper's recipe takes")
     parser.add_argument("--out", required=True, help="certificates.csv")
     parser.add_argument("--out-identity", required=True, help="identity of the table")
@@ -20,8 +21,9 @@ def add_arguments(parser):
 
 def run(arguments):
     certificates = [read_json(path, "certify") for path in arguments.certificates]
-    text = certificates_text(certificates, [read_bounds(path) for path in arguments.bounds], arguments.paper_quantizer)
-    inputs = {path: path for path in (*arguments.certificates, *arguments.bounds)}
+    risks = [read_json(path, "true-risk") for path in arguments.true_risks]
+    text = certificates_text(certificates, [read_bounds(path) for path in arguments.bounds], arguments.paper_quantizer, risks)
+    inputs = {path: path for path in (*arguments.certificates, *arguments.bounds, *arguments.true_risks)}
     made_of = identity("certificates", inputs, {"paper_quantizer": arguments.paper_quantizer}, packages=["pandas"])
     atomic.write_bytes(arguments.out, text.encode())
     out = Path(arguments.out)
@@ -30,13 +32,15 @@ def run(arguments):
     return [arguments.out, arguments.out_identity]
 
 
-def certificates_text(certificates, bounds, paper_quantizer):
+def certificates_text(certificates, bounds, paper_quantizer, risks=()):
     """certificates.csv as text, one row a checkpoint, by size, from certificate.json contents and lines of bounds.csv.
 
-    `true_risk` is known only where an oracle made the stream.
+    `true_risk`, of what is certified, and `trained_risk`, of the model as trained, are known only where an oracle made the
+    stream: from the contents of the true_risk.json files, `risks`.
     """
     found = {(line["checkpoint"], line["quantizer"]): line for line in bounds}
-    rows = [_row(certificate, found, paper_quantizer) for certificate in certificates]
+    known = {risk["checkpoint"]["slug"]: risk for risk in risks}
+    rows = [_row(certificate, found, paper_quantizer) | _risks(certificate, known) for certificate in certificates]
     table = pd.DataFrame(rows).sort_values(["n_params", "n_tokens", "checkpoint"], kind="stable")
     return table.to_csv(index=False, float_format="%.10g", lineterminator="\n")
 
@@ -67,5 +71,14 @@ def _row(certificate, bounds, paper_quantizer):
         "decoded_loss": certificate["terms"]["loss"],
         "windows": certificate["windows"]["pilot"] + certificate["windows"]["rest"],
         "failure_probability": certificate["settings"]["stream_failure_probability"] + certificate["settings"]["draw_failure_probability"],
-        "true_risk": None,
     }
+
+
+def _risks(certificate, known):
+    """The columns of the truth; a risk of another certificate would be compared with the wrong number."""
+    risk = known.get(certificate["checkpoint"]["slug"])
+    if risk is None:
+        return {"true_risk": None, "trained_risk": None}
+    if (risk["certificate"], risk["alpha"]) != (certificate["value"], certificate["choice"]["point"]["alpha"]):
+        raise InputError("true risk", f"computed for a certificate of {risk['certificate']}, this one is {certificate['value']}", "Run snakemake again")
+    return {"true_risk": risk["value"], "trained_risk": risk["means"]["trained_risk"]}

@@ -5,7 +5,7 @@ from pathlib import Path
 from scalebound import sampling, windows
 from scalebound.commands.arguments import add_settings, read_settings
 from scalebound.config import Draw
-from scalebound.corpus.rows import open_rows
+from scalebound.corpus.rows import MAKERS, open_rows
 from scalebound.provenance import identity, read_json
 
 PACKAGES = ["datasets", "numpy"]
@@ -20,7 +20,7 @@ def add_arguments(parser):
 
 def run(arguments):
     settings, listing = read_settings(arguments, Draw), read_json(arguments.stream)
-    if listing["identity"]["stage"] == "tokenize":
+    if listing["identity"]["stage"] in MAKERS:
         tokens = Path(arguments.stream).with_name("tokens.bin")
         stream, _ = open_rows(tokens, arguments.stream)
         write_draw("sample", stream, {"tokens": tokens, "stream": arguments.stream}, settings, arguments)

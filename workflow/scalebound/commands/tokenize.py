@@ -5,7 +5,6 @@ from pathlib import Path
 from scalebound import atomic
 from scalebound.commands.arguments import add_settings, read_settings
 from scalebound.corpus import documents, rows, tokenizer
-from scalebound.errors import InputError
 from scalebound.provenance import describe_files, identity
 from scalebound.stream_settings import WheelStream
 
@@ -27,17 +26,13 @@ def run(arguments):
     ids = tokenizer.encode_documents(tokenizer.read(arguments.tokenizer, settings.tokenizer.vocab_size), texts)
     with atomic.replacing(arguments.out) as temporary:
         found, used = rows.fill_rows(ids, arguments.rows, settings.row_tokens, temporary)
-        pinned = settings.sha256.get(str(arguments.rows))
-        if pinned not in (None, found):
-            raise InputError(
-                arguments.out, f"sha256 {found}, pinned {pinned} for {arguments.rows} rows", "Correct `sha256` of the stream if the change is meant"
-            )
-    if pinned is None:
+        pinned = rows.check_pin(found, settings.sha256, arguments.rows, arguments.out)
+    if not pinned:
         print(f"notice: the stream is not pinned; add to `sha256` of the stream:  '{arguments.rows}': {found}")
     made_of = identity(
         "tokenize",
         {"documents": arguments.documents, "tokenizer": arguments.tokenizer},
-        {"rows": arguments.rows, "row_tokens": settings.row_tokens, "pinned": pinned is not None},
+        {"rows": arguments.rows, "row_tokens": settings.row_tokens, "pinned": pinned},
         packages=["tokenizers"],
     )
     stream = {"rows": arguments.rows, "row_tokens": settings.row_tokens, "vocab_size": settings.tokenizer.vocab_size}

@@ -12,6 +12,9 @@ import numpy as np
 from scalebound.errors import InputError
 from scalebound.provenance import read_json
 
+# stages that write tokens.bin with stream.json beside it
+MAKERS = ("tokenize", "generate")
+
 
 def fill_rows(token_lists, rows, row_tokens, path):
     """Write the first `rows` rows of the concatenated token lists to `path`; returns (sha256, documents used).
@@ -34,9 +37,17 @@ def fill_rows(token_lists, rows, row_tokens, path):
     return digest.hexdigest(), used
 
 
+def check_pin(found, pins, rows, path):
+    """Whether the digest of this number of rows is pinned ({rows as text: sha256}). Raises InputError when it is another one."""
+    pinned = pins.get(str(rows))
+    if pinned not in (None, found):
+        raise InputError(path, f"sha256 {found}, pinned {pinned} for {rows} rows", "Correct `sha256` of the stream if the change is meant")
+    return pinned is not None
+
+
 def open_rows(tokens, stream):
-    """(Rows, content of stream.json) of the two files that `tokenize` makes. Raises InputError when they do not fit."""
-    value = read_json(stream, "tokenize", {"rows": int, "row_tokens": int, "vocab_size": int})
+    """(Rows, content of stream.json) of the two files that a stage of MAKERS makes. Raises InputError when they do not fit."""
+    value = read_json(stream, MAKERS, {"rows": int, "row_tokens": int, "vocab_size": int})
     if value["rows"] < 1 or value["row_tokens"] < 2 or value["vocab_size"] < 1:
         raise InputError(stream, f"{value['rows']} rows of {value['row_tokens']} tokens", "Delete it and let snakemake make it again")
     return Rows(tokens, value["rows"], value["row_tokens"], value["vocab_size"]), value
@@ -56,7 +67,7 @@ class Rows:
         if size != expected:
             raise InputError(path, f"{size} bytes, {rows} rows of {row_tokens} tokens take {expected}", "Delete it and run snakemake again")
         self.path, self.rows, self.row_tokens, self.vocab_size = Path(path), rows, row_tokens, vocab_size
-        # the rows are in training order, and a run sees each once
+        # the rows are in training order, and a run sees each equally often
         self.unbiased = True
         self._tokens = np.memmap(path, dtype="<u2", mode="r", shape=(rows, row_tokens))
 

@@ -4,7 +4,7 @@ from scalebound.config import parse
 from scalebound.errors import InputError
 from scalebound.hub.retrying import Patience
 from scalebound.provenance import file_sha256
-from scalebound.stream_settings import Stream, is_remote
+from scalebound.stream_settings import MADE_HERE, Stream, is_remote
 from scalebound.streams import hub_dataset, megatron, parquet
 
 
@@ -55,8 +55,8 @@ class _Megatron(megatron.MegatronStream):
         self.unbiased = settings.unbiased
 
 
-def _describe_wheels(settings, patience):
-    raise InputError("stream", "kind wheels", "The workflow makes such a stream itself: tokenize it")
+def _describe_made_here(settings, patience):
+    raise InputError("stream", f"kind {settings.kind}", "The workflow makes such a stream itself: tokenize or generate it")
 
 
 def _describe_megatron(settings, patience):
@@ -86,4 +86,9 @@ def _check_rows(stream, settings):
     return stream
 
 
-_DESCRIBE = {"wheels": _describe_wheels, "megatron": _describe_megatron, "hub_dataset": _describe_hub_dataset, "parquet": _describe_parquet}
+_DESCRIBE = {
+    **dict.fromkeys(MADE_HERE, _describe_made_here),
+    "megatron": _describe_megatron,
+    "hub_dataset": _describe_hub_dataset,
+    "parquet": _describe_parquet,
+}

@@ -1,0 +1,54 @@
+"""Draw the rows of an oracle stream from a trained model, as many as a training run needs."""
+
+from pathlib import Path
+
+from scalebound import atomic
+from scalebound.commands.arguments import add_settings, read_settings
+from scalebound.corpus import rows
+from scalebound.errors import InputError
+from scalebound.provenance import describe_files, identity
+from scalebound.stream_settings import OracleStream
+
+FILES = ("config.json", "model.safetensors")
+
+
+def add_arguments(parser):
+    add_settings(parser, OracleStream)
+    parser.add_argument("--oracle", required=True, help="folder of the oracle: config.json and model.safetensors")
+    parser.add_argument("--rows", required=True, type=int, help="rows to write")
+    parser.add_argument("--out", required=True, help="tokens.bin: uint16, little endian, row after row")
+    parser.add_argument("--out-stream", required=True, help="stream.json: rows, row length, vocabulary, sha256, identity")
+
+
+def run(arguments):
+    import torch
+
+    from scalebound.oracle import generation
+    from scalebound.oracle.loading import load_oracle
+
+    settings = read_settings(arguments, OracleStream)
+    # one thread: a sum's order, and with it every bit of the result, does not depend on the machine's load
+    torch.set_num_threads(1)
+    torch.use_deterministic_algorithms(True)
+    if arguments.rows < 1:
+        raise InputError("--rows", f"{arguments.rows}", "At least one row")
+    model = load_oracle(arguments.oracle, settings.vocab_size, settings.row_tokens)
+    with atomic.replacing(arguments.out) as temporary:
+        blocks = generation.generate(model, arguments.rows, settings.row_tokens, settings.seed, f"generate {arguments.rows} rows")
+        found, _ = rows.fill_rows((block.reshape(-1) for block in blocks), arguments.rows, settings.row_tokens, temporary)
+        pinned = rows.check_pin(found, settings.sha256, arguments.rows, arguments.out)
+    made_of = identity(
+        "generate",
+        {name: Path(arguments.oracle) / name for name in FILES},
+        {"rows": arguments.rows, "pinned": pinned, **settings.model_dump(include={"run", "step", "seed", "row_tokens", "vocab_size"})},
+        packages=["numpy", "torch", "transformers"],
+        device="cpu",
+        dtype="float32",
+        threads=1,
+        rows_per_batch=generation.BATCH_ROWS,
+    )
+    out = Path(arguments.out)
+    stream = {"rows": arguments.rows, "row_tokens": settings.row_tokens, "vocab_size": settings.vocab_size}
+    atomic.write_json(arguments.out_stream, {"identity": made_of, **stream, "files": describe_files(out.parent, [out.name])})
+    print(f"{arguments.rows} rows of {settings.row_tokens} tokens drawn from {arguments.oracle}, sha256 {found}")
+    return [arguments.out, arguments.out_stream]
