@@ -70,8 +70,9 @@ rule certificates:
         "../../envs/scalebound.yaml"
     params:
         paper=PLAN.config.paper_quantizer,
+        untuned=PLAN.config.certificate.untuned or "",
         code=digest("certificates"),
     shell:
         "python -m scalebound certificates --certificates {input.certificates:q} --bounds {input.bounds:q}"
-        " --true-risks {input.risks:q} --paper-quantizer {params.paper:q} --out {output.table:q} --out-identity {output.identity:q}"
-        " --record {output.record:q} 2>&1 | tee {log:q}"
+        " --true-risks {input.risks:q} --paper-quantizer {params.paper:q} --untuned {params.untuned:q}"
+        " --out {output.table:q} --out-identity {output.identity:q} --record {output.record:q} 2>&1 | tee {log:q}"

@@ -166,6 +166,7 @@ class Certificate(Model):
     """How the decoded model of one quantizer is certified; everything here is fixed before the scores are seen."""
 
     quantizer: Slug | None = Field(None, description="the quantizer whose decoded model is certified; null: no certificates")
+    untuned: Slug | None = Field(None, description="a quantizer to show on the way to the certificate; null: none")
     method: Literal["geometric", "freedman"] = "geometric"
     confidence: Literal["betting", "empirical_bernstein", "hoeffding"] = Field("betting", description="bound on the mean over the draw")
     stream_failure_probability: float = Field(0.0001, gt=0, lt=1, description="d1, over the training stream")
@@ -205,6 +206,8 @@ class Config(Model):
         if self.certificate.quantizer is not None:
             if self.certificate.quantizer not in self.quantize_with:
                 raise ValueError(f"certificate.quantizer {self.certificate.quantizer!r} is not among quantize_with {self.quantize_with}")
+            if self.certificate.untuned not in (None, *self.quantize_with):
+                raise ValueError(f"certificate.untuned {self.certificate.untuned!r} is not among quantize_with {self.quantize_with}")
             if self.sampling.certify is None:
                 raise ValueError("certificate.quantizer needs a draw of its own: give sampling.certify")
         for name, run in self.training.items():

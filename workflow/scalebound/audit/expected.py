@@ -241,7 +241,7 @@ def _certificates_job(plan, family, certified, bounds):
     base = f"results/{family}/certificates"
     out, named = f"{base}.csv", f"{base}.identity.json"
     inputs = {path: path for path in (*certified, *bounds, *plan.true_risks_of(family))}
-    settings = {"paper_quantizer": plan.config.paper_quantizer}
+    settings = {"paper_quantizer": plan.config.paper_quantizer, "untuned": plan.config.certificate.untuned or ""}
     return Job("certificates", f"{base}.run.json", f"{base}.log", {out: named, named: named}, inputs, settings, {named: [out]})
 
 

@@ -143,7 +143,7 @@ def check_certificates(job, folder):
     certificates = [read_json(folder.path(path), "certify") for path in job.inputs.values() if path.endswith("certificate.json")]
     bounds = [read_bounds(folder.path(path)) for path in job.inputs.values() if path.endswith("bounds.json")]
     risks = [read_json(folder.path(path), "true-risk") for path in job.inputs.values() if path.endswith("true_risk.json")]
-    return _check_text(job, folder, certificates_text(certificates, bounds, job.settings["paper_quantizer"], risks))
+    return _check_text(job, folder, certificates_text(certificates, bounds, job.settings["paper_quantizer"], risks, job.settings["untuned"]))
 
 
 def check_table(job, folder):

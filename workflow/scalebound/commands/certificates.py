@@ -15,6 +15,7 @@ def add_arguments(parser):
     parser.add_argument("--bounds", required=True, nargs="+", help="bounds.json files of the same checkpoints")
     parser.add_argument("--true-risks", nargs="*", default=[], help="true_risk.json files, of checkpoints on oracle streams")
     parser.add_argument("--paper-quantizer", required=True, help="the quantizer that the paper's recipe takes")
+    parser.add_argument("--untuned", default="", help="a quantizer to show on the way, if any")
     parser.add_argument("--out", required=True, help="certificates.csv")
     parser.add_argument("--out-identity", required=True, help="identity of the table")
 
@@ -22,9 +23,9 @@ def add_arguments(parser):
 def run(arguments):
     certificates = [read_json(path, "certify") for path in arguments.certificates]
     risks = [read_json(path, "true-risk") for path in arguments.true_risks]
-    text = certificates_text(certificates, [read_bounds(path) for path in arguments.bounds], arguments.paper_quantizer, risks)
+    text = certificates_text(certificates, [read_bounds(path) for path in arguments.bounds], arguments.paper_quantizer, risks, arguments.untuned)
     inputs = {path: path for path in (*arguments.certificates, *arguments.bounds, *arguments.true_risks)}
-    made_of = identity("certificates", inputs, {"paper_quantizer": arguments.paper_quantizer}, packages=["pandas"])
+    made_of = identity("certificates", inputs, {"paper_quantizer": arguments.paper_quantizer, "untuned": arguments.untuned}, packages=["pandas"])
     atomic.write_bytes(arguments.out, text.encode())
     out = Path(arguments.out)
     atomic.write_json(arguments.out_identity, {"identity": made_of, "files": describe_files(out.parent, [out.name])})
@@ -32,7 +33,7 @@ def run(arguments):
     return [arguments.out, arguments.out_identity]
 
 
-def certificates_text(certificates, bounds, paper_quantizer, risks=()):
+def certificates_text(certificates, bounds, paper_quantizer, risks=(), untuned=""):
     """certificates.csv as text, one row a checkpoint, by size, from certificate.json contents and lines of bounds.csv.
 
     `true_risk`, of what is certified, and `trained_risk`, of the model as trained, are known only where an oracle made the
@@ -40,17 +41,18 @@ def certificates_text(certificates, bounds, paper_quantizer, risks=()):
     """
     found = {(line["checkpoint"], line["quantizer"]): line for line in bounds}
     known = {risk["checkpoint"]["slug"]: risk for risk in risks}
-    rows = [_row(certificate, found, paper_quantizer) | _risks(certificate, known) for certificate in certificates]
+    rows = [_row(certificate, found, paper_quantizer, untuned) | _risks(certificate, known) for certificate in certificates]
     table = pd.DataFrame(rows).sort_values(["n_params", "n_tokens", "checkpoint"], kind="stable")
     return table.to_csv(index=False, float_format="%.10g", lineterminator="\n")
 
 
-def _row(certificate, bounds, paper_quantizer):
+def _row(certificate, bounds, paper_quantizer, untuned):
     slug, certified = certificate["checkpoint"]["slug"], certificate["quantizer"]
     try:
         paper, own = bounds[slug, paper_quantizer], bounds[slug, certified]
+        rate_chosen = bounds[slug, untuned]["geometric_bound_coded"] if untuned else None
     except KeyError as error:
-        raise InputError("certificates", f"no bounds of {error}", "Run both quantizers for every checkpoint") from None
+        raise InputError("certificates", f"no bounds of {error}", "Run these quantizers for every checkpoint") from None
     loss, recipe, value = own["train_loss"], paper["freedman_bound"], certificate["value"]
     return {
         "checkpoint": slug,
@@ -63,7 +65,8 @@ def _row(certificate, bounds, paper_quantizer):
         "paper_recipe": recipe,
         "real_code_length": paper["freedman_bound_coded"],
         "geometric": paper["geometric_bound_coded"],
-        "shorter_code": own["geometric_bound_coded"],
+        "rate_chosen": rate_chosen,
+        "tuned": own["geometric_bound_coded"],
         "estimate": certificate["estimate"]["best"]["value"],
         "certificate": value,
         "gap_ratio": (value - loss) / (recipe - loss),

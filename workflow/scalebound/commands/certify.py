@@ -79,7 +79,7 @@ def certify_files(inputs, settings, grids):
 
 
 def _settings(settings, grids):
-    chosen = settings.model_dump(exclude={"quantizer"})
+    chosen = settings.model_dump(exclude={"quantizer", "untuned"})
     return CertificateSettings(**chosen, grids=CeilingGrids(**grids.model_dump()))
 
 

@@ -9,7 +9,8 @@ STEPS = (
     ("paper_recipe", "the paper's recipe\n(estimate)"),
     ("real_code_length", "real code\nlength"),
     ("geometric", "geometric-mean\nbound (G)"),
-    ("shorter_code", "shorter\ncode"),
+    ("rate_chosen", "rate chosen,\nentropy-coded"),
+    ("tuned", "codes\ntuned"),
     ("estimate", "draw of the\ncertificate"),
     ("certificate", "certificate"),
 )
@@ -20,16 +21,17 @@ MARKERS = "osD^vP"
 def draw(table):
     """`table` is certificates.csv: one row a checkpoint."""
     table = table.sort_values("n_params")
-    places = np.arange(len(STEPS))
-    with style.figure(height=3.6, width=6.4) as (drawn, axes):
+    steps = [step for step in STEPS if table[step[0]].notna().all()]
+    places = np.arange(len(steps))
+    with style.figure(height=3.6, width=6.8) as (drawn, axes):
         for k, (_, row) in enumerate(table.iterrows()):
-            gaps = [row[column] - row["train_loss"] for column, _ in STEPS]
+            gaps = [row[column] - row["train_loss"] for column, _ in steps]
             label = f"{short_count(row['n_params'])} parameters, gap x {row['gap_ratio']:.2f}"
             axes.plot(places, gaps, color=COLOURS[k % len(COLOURS)], marker=MARKERS[k % len(MARKERS)], label=label)
             if np.isfinite(row["true_risk"]):
                 axes.axhline(row["true_risk"] - row["train_loss"], color=COLOURS[k % len(COLOURS)], linestyle=":")
-        axes.set_xticks(places, [label for _, label in STEPS])
-        axes.set_xlim(-0.3, len(STEPS) - 0.7)
+        axes.set_xticks(places, [label for _, label in steps])
+        axes.set_xlim(-0.3, len(steps) - 0.7)
         axes.set_ylim(bottom=0)
         axes.set_ylabel("Nats per token above the training loss")
         axes.legend(loc="lower left")
