@@ -28,7 +28,21 @@ class TokenizerSettings(Model):
     sha256: Sha256 | None = Field(None, description="expected digest of tokenizer.json")
 
 
-class WheelStream(Model):
+class _Stream(Model):
+    """What every kind says of itself, unless it knows more."""
+
+    @property
+    def predictions_per_step(self):
+        """Predictions in an optimizer step of whatever is trained on the stream; None where each model has its own batch."""
+        return None
+
+    @property
+    def ordered(self):
+        """Whether a checkpoint saw the first rows, in number those of its tokens; else all rows stand for what it saw."""
+        return False
+
+
+class WheelStream(_Stream):
     """A training stream made by the workflow from the Python sources of pinned wheels."""
 
     kind: Literal["wheels"]
@@ -46,17 +60,11 @@ class WheelStream(Model):
         return self
 
     @property
-    def predictions_per_step(self):
-        """Unknown here: the batch belongs to the training run."""
-        return None
-
-    @property
     def ordered(self):
-        """Whether a checkpoint saw the first rows, in number those of its tokens; else all rows stand for what it saw."""
         return True
 
 
-class OracleStream(Model):
+class OracleStream(_Stream):
     """A training stream that the workflow draws from a checkpoint of its own, the oracle: of what is trained on it the true risk is known."""
 
     kind: Literal["oracle"]
@@ -68,16 +76,11 @@ class OracleStream(Model):
     sha256: dict[RowCount, Sha256] = PINS
 
     @property
-    def predictions_per_step(self):
-        """Unknown here: the batch belongs to the training run."""
-        return None
-
-    @property
     def ordered(self):
         return True
 
 
-class MegatronStream(Model):
+class MegatronStream(_Stream):
     """Rows of tokens in training order, in Megatron's format: shards of one memory map with an index beside them.
 
     From a dataset of the hub, of which only the wanted rows are read, or from a folder.
@@ -109,7 +112,7 @@ class MegatronStream(Model):
         return True
 
 
-class HubDatasetStream(Model):
+class HubDatasetStream(_Stream):
     """A text dataset of the hub, for families whose order is not published: an approximation of what they saw."""
 
     kind: Literal["hub_dataset"]
@@ -124,17 +127,8 @@ class HubDatasetStream(Model):
     row_tokens: int = ROW_TOKENS
     vocab_size: int = VOCAB_SIZE
 
-    @property
-    def predictions_per_step(self):
-        """Unknown: families of one dataset have batches of their own."""
-        return None
 
-    @property
-    def ordered(self):
-        return False
-
-
-class ParquetStream(Model):
+class ParquetStream(_Stream):
     """Windows that the user brings: a parquet file with a column `tokens` of equally long lists."""
 
     kind: Literal["parquet"]
@@ -143,14 +137,6 @@ class ParquetStream(Model):
     row_tokens: int = ROW_TOKENS
     vocab_size: int = VOCAB_SIZE
     unbiased: bool = Field(description="whether a uniform draw of its rows is one of what the checkpoints saw")
-
-    @property
-    def predictions_per_step(self):
-        return None
-
-    @property
-    def ordered(self):
-        return False
 
 
 Stream = Annotated[WheelStream | OracleStream | MegatronStream | HubDatasetStream | ParquetStream, Field(discriminator="kind")]

@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 
 from scalebound import atomic
 from scalebound.errors import InputError, first_line
-from scalebound.provenance import KEY, parse_json
+from scalebound.provenance import KEY, describe_files, parse_json
 
 # scores, windows and documents have fewer than 2 values a byte; small tables may be as repetitive as they like
 VALUES_PER_BYTE = 16
@@ -21,6 +21,14 @@ def write_parquet(path, table, identity):
     metadata[KEY.encode()] = json.dumps(identity, sort_keys=True, allow_nan=False).encode()
     with atomic.replacing(path) as temporary:
         pq.write_table(table.replace_schema_metadata(metadata), temporary, compression="zstd")
+
+
+def write_text_table(out, out_identity, text, identity):
+    """Write a CSV file, and beside it a JSON artifact with its identity, which a CSV cannot hold; returns both paths."""
+    out = Path(out)
+    atomic.write_bytes(out, text.encode())
+    atomic.write_json(out_identity, {"identity": identity, "files": describe_files(out.parent, [out.name])})
+    return [str(out), str(out_identity)]
 
 
 def read_parquet(path, stage=None, columns=None):

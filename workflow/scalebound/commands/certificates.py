@@ -1,13 +1,11 @@
 """Collect a family's certificates, with the way from the paper's recipe to each: certificates.csv."""
 
-from pathlib import Path
-
 import pandas as pd
 
-from scalebound import atomic
 from scalebound.commands.table import read_bounds
 from scalebound.errors import InputError
-from scalebound.provenance import describe_files, identity, read_json
+from scalebound.provenance import identity, read_json
+from scalebound.tables import write_text_table
 
 
 def add_arguments(parser):
@@ -26,11 +24,8 @@ def run(arguments):
     text = certificates_text(certificates, [read_bounds(path) for path in arguments.bounds], arguments.paper_quantizer, risks, arguments.untuned)
     inputs = {path: path for path in (*arguments.certificates, *arguments.bounds, *arguments.true_risks)}
     made_of = identity("certificates", inputs, {"paper_quantizer": arguments.paper_quantizer, "untuned": arguments.untuned}, packages=["pandas"])
-    atomic.write_bytes(arguments.out, text.encode())
-    out = Path(arguments.out)
-    atomic.write_json(arguments.out_identity, {"identity": made_of, "files": describe_files(out.parent, [out.name])})
     print(f"{len(certificates)} certificates in {arguments.out}")
-    return [arguments.out, arguments.out_identity]
+    return write_text_table(arguments.out, arguments.out_identity, text, made_of)
 
 
 def certificates_text(certificates, bounds, paper_quantizer, risks=(), untuned=""):

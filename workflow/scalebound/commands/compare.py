@@ -1,13 +1,11 @@
 """Put a family's bounds beside published ones of the same checkpoints: comparison.csv."""
 
-from pathlib import Path
-
 import pandas as pd
 
-from scalebound import atomic
 from scalebound.bounds_table import read_family_table
 from scalebound.errors import InputError
-from scalebound.provenance import describe_files, identity
+from scalebound.provenance import identity
+from scalebound.tables import write_text_table
 
 QUANTITIES = ("train_loss", "paper_bound", "azuma_bound")
 PUBLISHED = ["checkpoint", *QUANTITIES]
@@ -25,11 +23,8 @@ def run(arguments):
     text = comparison_text(read_family_table(arguments.table), read_published(arguments.published), arguments.quantizer)
     inputs = {"table": arguments.table, "published": arguments.published}
     made_of = identity("compare", inputs, {"quantizer": arguments.quantizer}, packages=["pandas"])
-    atomic.write_bytes(arguments.out, text.encode())
-    out = Path(arguments.out)
-    atomic.write_json(arguments.out_identity, {"identity": made_of, "files": describe_files(out.parent, [out.name])})
     print(f"{text.count(chr(10)) - 1} checkpoints in {arguments.out}")
-    return [arguments.out, arguments.out_identity]
+    return write_text_table(arguments.out, arguments.out_identity, text, made_of)
 
 
 def read_published(path):

@@ -2,16 +2,14 @@
 
 from pathlib import Path
 
-import numpy as np
-
 from scalebound import atomic, windows
 from scalebound.architecture_id import read_architecture
 from scalebound.commands.arguments import add_settings, read_settings
-from scalebound.errors import InputError
 from scalebound.provenance import describe_files, identity
 from scalebound.quantization.message import code_length_bits
 from scalebound.quantization.rate import message, storage
 from scalebound.quantization.rate.settings import RateSettings
+from scalebound.quantization.round_trip import check_round_trip
 
 
 def add_arguments(parser):
@@ -41,7 +39,7 @@ def run(arguments):
     model = models.load_folder(folder, torch.device("cpu"), "float32", allow_bin="hub" in description)
     found = compress(model, architecture["parameters"], settings, calibration, tuning, arguments.predictions)
     data, sizes = message.encode(found.tensors, architecture)
-    _check_round_trip(found.tensors, message.decode(data, architecture))
+    check_round_trip(found.tensors, message.decode(data, architecture))
     made_of = identity(
         "compress",
         {"model": arguments.model, "architecture": arguments.architecture, "calibration": arguments.calibration, "tuning": arguments.tuning},
@@ -71,9 +69,3 @@ def run(arguments):
     atomic.write_json(arguments.out_report, report)
     print(f"{len(data)} bytes: {coded / n_params:.3f} bits per parameter, tuned on {found.share_of_training:.2f} of the training tokens")
     return [arguments.out, arguments.out_message, arguments.out_report]
-
-
-def _check_round_trip(tensors, decoded):
-    for name, tensor in tensors.items():
-        if not np.array_equal(tensor.dequantize(), decoded[name].dequantize()):
-            raise InputError(name, "does not survive encoding", "This is a defect of the codec: please report it")

@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-import numpy as np
-
 from scalebound import atomic
 from scalebound.architecture_id import read_architecture
 from scalebound.commands.arguments import add_settings, read_settings
@@ -11,6 +9,7 @@ from scalebound.config import Quantizer
 from scalebound.errors import InputError
 from scalebound.provenance import describe_files, identity
 from scalebound.quantization import message, storage
+from scalebound.quantization.round_trip import check_round_trip
 
 
 def add_arguments(parser):
@@ -26,7 +25,7 @@ def run(arguments):
     architecture, tensors = read_architecture(arguments.architecture), storage.read(arguments.codes)
     _check_names(tensors, architecture, arguments.codes)
     data, sizes = message.encode(tensors, architecture)
-    _check_round_trip(tensors, message.decode(data, architecture))
+    check_round_trip(tensors, message.decode(data, architecture))
     made_of = identity("encode", {"codes": arguments.codes, "architecture": arguments.architecture}, settings.model_dump(), packages=["numpy"])
     atomic.write_bytes(arguments.out, data)
     n_params, coded = architecture["n_params"], message.code_length_bits(len(data))
@@ -51,9 +50,3 @@ def _check_names(tensors, architecture, path):
     odd = sorted(set(tensors) ^ {parameter["name"] for parameter in architecture["parameters"]})
     if odd:
         raise InputError(path, f"it and the architecture differ in parameter {odd[0]!r}", "Quantize again")
-
-
-def _check_round_trip(tensors, decoded):
-    for name, tensor in tensors.items():
-        if not np.array_equal(tensor.dequantize(), decoded[name].dequantize()):
-            raise InputError(name, "does not survive encoding", "This is a defect of the codec: please report it")

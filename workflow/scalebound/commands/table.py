@@ -1,12 +1,10 @@
 """Collect the bounds of a family into one table, bounds.csv."""
 
-from pathlib import Path
-
 import pandas as pd
 
-from scalebound import atomic
 from scalebound.errors import InputError, first_line
-from scalebound.provenance import describe_files, identity, read_json
+from scalebound.provenance import identity, read_json
+from scalebound.tables import write_text_table
 
 
 def add_arguments(parser):
@@ -18,11 +16,8 @@ def add_arguments(parser):
 def run(arguments):
     text = table_text(map(read_bounds, arguments.bounds))
     made_of = identity("table", {path: path for path in arguments.bounds}, {}, packages=["pandas"])
-    atomic.write_bytes(arguments.out, text.encode())
-    out = Path(arguments.out)
-    atomic.write_json(arguments.out_identity, {"identity": made_of, "files": describe_files(out.parent, [out.name])})
     print(f"{len(arguments.bounds)} rows in {arguments.out}")
-    return [arguments.out, arguments.out_identity]
+    return write_text_table(arguments.out, arguments.out_identity, text, made_of)
 
 
 def read_bounds(path):
