@@ -5,9 +5,10 @@ from pathlib import Path
 import pandas as pd
 
 from scalebound import atomic
+from scalebound.certificate_file import read_certificate
 from scalebound.commands.table import read_bounds
 from scalebound.errors import InputError
-from scalebound.provenance import describe_files, identity, read_json
+from scalebound.provenance import describe_files, identity
 
 
 def add_arguments(parser):
@@ -19,7 +20,7 @@ def add_arguments(parser):
 
 
 def run(arguments):
-    certificates = [read_json(path, "certify") for path in arguments.certificates]
+    certificates = [read_certificate(path) for path in arguments.certificates]
     text = certificates_text(certificates, [read_bounds(path) for path in arguments.bounds], arguments.paper_quantizer)
     inputs = {path: path for path in (*arguments.certificates, *arguments.bounds)}
     made_of = identity("certificates", inputs, {"paper_quantizer": arguments.paper_quantizer}, packages=["pandas"])
