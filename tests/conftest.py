@@ -85,6 +85,12 @@ def workspace(tmp_path):
     return Workspace.create(tmp_path / "workspace")
 
 
+@pytest.fixture(scope="module")
+def new_workspace(tmp_path_factory):
+    """The same for a whole module, which runs something of its own in it."""
+    return Workspace.create(tmp_path_factory.mktemp("new") / "workspace")
+
+
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory):
     """A workspace in which the smoke preset has run to its end; tests that change anything take `finished_copy`."""

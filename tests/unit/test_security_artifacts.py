@@ -15,12 +15,14 @@ from scalebound.errors import InputError
 
 STREAM, CHECKPOINT = "results/streams/smoke-sources", "results/smoke/smoke-6k"
 QUANTIZER = f"{CHECKPOINT}/quantizers/gptq-4"
-# run record, option, and the artifact that it reads
+CODED = f"{CHECKPOINT}/quantizers/coded"
+CERTIFICATE = f"{CODED}/certificate"
+# run record, option, and the artifact that it reads, or that lies beside what it reads
 READERS = {
     "tokenizer of documents": (f"{STREAM}/tokenizer.run.json", "--documents", f"{STREAM}/documents.parquet"),
     "tokenize of documents": (f"{STREAM}/rows480/run.json", "--documents", f"{STREAM}/documents.parquet"),
     "tokenize of tokenizer": (f"{STREAM}/rows480/run.json", "--tokenizer", f"{STREAM}/tokenizer.json"),
-    "sample of tokens": (f"{CHECKPOINT}/sample/score/run.json", "--tokens", f"{STREAM}/rows480/tokens.bin"),
+    "sample of tokens": (f"{CHECKPOINT}/sample/score/run.json", "beside --stream", f"{STREAM}/rows480/tokens.bin"),
     "sample of stream": (f"{CHECKPOINT}/sample/score/run.json", "--stream", f"{STREAM}/rows480/stream.json"),
     "encode of codes": (f"{QUANTIZER}/encode/run.json", "--codes", f"{QUANTIZER}/quantize/codes.safetensors"),
     "encode of architecture": (f"{QUANTIZER}/encode/run.json", "--architecture", f"{CHECKPOINT}/resolve/architecture.json"),
@@ -30,6 +32,17 @@ READERS = {
     "bound of code": (f"{QUANTIZER}/bound/run.json", "--code", f"{QUANTIZER}/encode/code.json"),
     "bound of scores": (f"{QUANTIZER}/bound/run.json", "--scores", f"{CHECKPOINT}/score/scores.parquet"),
     "bound of quantized scores": (f"{QUANTIZER}/bound/run.json", "--quantized-scores", f"{QUANTIZER}/score/scores.parquet"),
+    "compress of architecture": (f"{CODED}/encode/run.json", "--architecture", f"{CHECKPOINT}/resolve/architecture.json"),
+    "compress of calibration": (f"{CODED}/encode/run.json", "--calibration", f"{CHECKPOINT}/sample/calibration/windows.parquet"),
+    "compress of tuning": (f"{CODED}/encode/run.json", "--tuning", f"{CHECKPOINT}/sample/tuning/windows.parquet"),
+    "decode of a coded message": (f"{CODED}/decode/run.json", "--message", f"{CODED}/encode/model.sbq"),
+    "certify of model": (f"{CERTIFICATE}/run.json", "--model", f"{CHECKPOINT}/resolve/resolved.json"),
+    "certify of architecture": (f"{CERTIFICATE}/run.json", "--architecture", f"{CHECKPOINT}/resolve/architecture.json"),
+    "certify of windows": (f"{CERTIFICATE}/run.json", "--windows", f"{CHECKPOINT}/sample/certify/windows.parquet"),
+    "certify of scores": (f"{CERTIFICATE}/run.json", "--scores", f"{CERTIFICATE}/scores.parquet"),
+    "certificates of certificates": ("results/smoke/certificates.run.json", "--certificates", f"{CERTIFICATE}/certificate.json"),
+    "certificates of bounds": ("results/smoke/certificates.run.json", "--bounds", f"{CODED}/bound/bounds.json"),
+    "figures of certificates": ("results/smoke/figures/certificates.run.json", "--table", "results/smoke/certificates.csv"),
     "table of bounds": ("results/smoke/bounds.run.json", "--bounds", f"{QUANTIZER}/bound/bounds.json"),
     "figures of table": ("results/smoke/figures/terms.run.json", "--table", "results/smoke/bounds.csv"),
 }
@@ -105,6 +118,9 @@ def test_a_hostile_artifact_ends_in_one_message_and_no_output(finished, tmp_path
         if (reader, what) in UNREAD:
             continue
         hostile = tmp_path / f"hostile{Path(artifact).suffix}"
+        if option.startswith("beside"):
+            hostile = tmp_path / Path(artifact).name
+            shutil.copy(Path(artifact).with_name("stream.json"), tmp_path)
         hostile.unlink(missing_ok=True)
         if data is not None:
             hostile.write_bytes(data)
@@ -118,6 +134,9 @@ def test_a_hostile_artifact_ends_in_one_message_and_no_output(finished, tmp_path
 def redirected(job, option, hostile, out):
     """The command of a run record with one input replaced and its outputs elsewhere."""
     arguments = [job["stage"], *job["arguments"]]
+    if option.startswith("beside "):
+        option = option.removeprefix("beside ")
+        hostile = hostile.with_name(Path(arguments[arguments.index(option) + 1]).name)
     for k, word in enumerate(arguments[:-1]):
         if word == option:
             arguments[k + 1] = str(hostile)

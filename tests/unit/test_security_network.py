@@ -33,11 +33,13 @@ if __name__ == "__main__":
 def test_only_fetching_uses_the_network(finished_copy):
     records = sorted(finished_copy.path("results").rglob("*run.json"))
     jobs = {job["stage"]: job for job in map(json.loads, (path.read_text() for path in records)) if job["stage"] != "fetch-corpus"}
-    order = ["documents", "tokenizer", "tokenize", "train", "resolve", "sample", "quantize", "encode", "decode", "score", "bound", "table", "figures"]
+    order = ["documents", "tokenizer", "tokenize", "train", "resolve", "sample", "quantize", "compress", "encode", "decode", "score"]
+    order += ["bound", "certify", "table", "certificates", "figures"]
     commands = [[stage, *jobs[stage]["arguments"]] for stage in order]
     assert set(jobs) == {*order, "resolved-config"}
     before = {name: finished_copy.path(name).read_bytes() for stage in order for name in jobs[stage]["outputs"]}
     commands += [["resolved-config", *jobs["resolved-config"]["arguments"]], ["audit", "results", "--workers", "1"], ["summary"]]
+    commands.append(["verify", "results/smoke/smoke-6k/quantizers/coded/certificate", "--device", "cpu"])
     command = [*without_network(), sys.executable, "-c", OFFLINE, json.dumps(commands)]
     environment = os.environ | {"PYTHONPATH": str(finished_copy.path("workflow")), "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, cwd=finished_copy.folder, env=environment, capture_output=True, text=True)

@@ -1,6 +1,7 @@
 """The audit page of the smoke preset: complete, self-contained, and safe whatever the files hold."""
 
 import csv
+import json
 import re
 import shutil
 import subprocess
@@ -9,6 +10,7 @@ from html.parser import HTMLParser
 from types import SimpleNamespace
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 from tokenizers import Tokenizer, models
@@ -16,6 +18,7 @@ from tokenizers import Tokenizer, models
 from scalebound import cli
 from scalebound.audit.page import write_page
 from scalebound.audit.page_text import TokenText, visible
+from scalebound.tables import identity_of, write_parquet
 
 HOSTILE = "<script>alert(1)</script>"
 FINDING = SimpleNamespace(path="results/smoke/bounds.csv", expected="sha256 0123", found=f"sha256 4567 {HOSTILE}", repair="delete it and run snakemake again")
@@ -56,6 +59,16 @@ class Page(HTMLParser):
         if self._link and self._value is not None:
             self.linked.setdefault(self._link, []).append((self._value, data))
 
+    def section(self, name):
+        """The source of the section with this id, with those inside of it."""
+        start = self.text.index(f'<section id="{name}">')
+        depth = 0
+        for tag in re.finditer(r"<(/?)section\b", self.text[start:]):
+            depth += -1 if tag[1] else 1
+            if not depth:
+                return self.text[start : start + tag.end()]
+        raise AssertionError(f"section {name} does not end")
+
     def attributes(self, name):
         return [attributes[name] for _, attributes in self.tags if name in attributes]
 
@@ -80,6 +93,12 @@ def page(file):
 @pytest.fixture(scope="module")
 def table(finished):
     with open(finished.path("results/smoke/bounds.csv"), newline="") as lines:
+        return list(csv.DictReader(lines))
+
+
+@pytest.fixture(scope="module")
+def certificates(finished):
+    with open(finished.path("results/smoke/certificates.csv"), newline="") as lines:
         return list(csv.DictReader(lines))
 
 
@@ -113,6 +132,123 @@ def test_numbers_of_the_table_are_those_of_bounds_csv(page, table):
         assert (row["train_loss"], f"{float(row['train_loss']):.3f}") in page.linked[f"#smoke/{row['checkpoint']}/score"]
 
 
+def test_numbers_of_the_certificates_are_those_of_their_table(page, certificates):
+    for row in certificates:
+        home = f"#smoke/{row['checkpoint']}/quantizers/{row['quantizer']}"
+        assert (row["certificate"], f"{float(row['certificate']):.3f}") in page.linked[f"{home}/certificate"]
+        assert (row["estimate"], f"{float(row['estimate']):.3f}") in page.linked[f"{home}/certificate"]
+        assert (row["shorter_code"], f"{float(row['shorter_code']):.3f}") in page.linked[f"{home}/bound"]
+        for step in ("paper_recipe", "real_code_length", "geometric"):
+            assert (row[step], f"{float(row[step]):.3f}") in page.linked[f"#smoke/{row['checkpoint']}"]
+
+
+def test_a_certificate_is_shown_with_its_terms_choices_files_and_how_to_verify_it(page, finished, certificates):
+    for row in certificates:
+        folder = f"results/smoke/{row['checkpoint']}/quantizers/{row['quantizer']}/certificate"
+        content = json.loads(finished.path(folder, "certificate.json").read_text())
+        shown = page.section(folder.removeprefix("results/"))
+        numbers = [*content["terms"].values(), content["value"], *content["values"].values(), content["C"], content["choice"]["weight"]]
+        numbers += [*content["choice"]["point"].values(), *content["grid_sizes"].values(), content["code_length_bits"]]
+        numbers += [content["settings"][name] for name in ("stream_failure_probability", "draw_failure_probability")]
+        assert [number for number in numbers if f'<data value="{number!r}">' not in shown] == []
+        assert all(file["sha256"] in shown and f"{folder}/{file['name']}" in shown for file in content["files"])
+        assert content["holds_for"] in shown
+        assert f"<code>scalebound verify {folder}</code>" in shown
+        assert '<span class="label">certificate</span> With probability at least' in shown
+
+
+def test_a_certificate_of_windows_that_are_no_uniform_draw_is_not_called_one(results, tmp_path):
+    for path in results.rglob("certificate.json"):
+        content = json.loads(path.read_text())
+        path.write_text(json.dumps(content | {"sampling": "approximate", "holds_for": "an approximation of the training stream"}))
+    shown = make(results, tmp_path / "audit.html").section("smoke/smoke-6k/quantizers/coded/certificate")
+    assert '<span class="label">approximate</span>' in shown
+    assert '<span class="label">certificate</span>' not in shown
+    assert "With probability at least" not in shown
+
+
+def test_the_code_of_a_compressed_model_has_no_nominal_length(page, finished):
+    content = json.loads(finished.path("results/smoke/smoke-6k/quantizers/coded/encode/code.json").read_text())
+    shown = page.section("smoke/smoke-6k/quantizers/coded/encode")
+    assert "nominal bits" not in shown
+    for number in (content["code_length_bits"], content["bytes"], content["tuned_tokens"], *content["bits_by_parameter"].values()):
+        assert f'<data value="{number!r}">' in shown
+    assert shown.count(", kept") == 1
+    assert all(name in shown for name in content["bits_by_parameter"])
+
+
+LISTINGS = {
+    "parquet": (
+        {"path": "mine/windows.parquet", "unbiased": False},
+        {"rows": 40, "row_tokens": 65, "sha256": "c" * 64},
+        ["mine/windows.parquet", "approximate"],
+    ),
+    "megatron": (
+        {"repo": "owner/rows", "revision": "main", "folder": None, "unbiased": True},
+        {
+            "repo": "owner/rows",
+            "commit": "a" * 40,
+            "rows": 40,
+            "shards": [{"path": "0.bin", "size": 9, "sha256": "d" * 64}],
+            "index": {"path": "0.idx", "size": 4},
+        },
+        ["owner/rows at commit " + "a" * 40, "0.bin", "d" * 64, "0.idx", "unbiased"],
+    ),
+    "hub_dataset": (
+        {"repo": "owner/text", "revision": "main"},
+        {"repo": "owner/text", "commit": "b" * 40, "files": [{"path": "x/0.parquet", "size": 9, "sha256": "e" * 64}]},
+        ["owner/text at commit " + "b" * 40, "x/0.parquet", "approximate"],
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", LISTINGS)
+def test_a_stream_from_elsewhere_shows_where_its_rows_are(results, tmp_path, kind):
+    """Its tokens are numbers: there is no tokenizer beside it."""
+    settings, found, words = LISTINGS[kind]
+    shutil.rmtree(results / "streams/smoke-sources")
+    listing = results / "streams/smoke-sources/resolved.json"
+    listing.parent.mkdir()
+    identity = {"stage": "resolve-stream", "code": "0", "scalebound": "0", "inputs": {}, "settings": {}, "packages": {}, "python": "3"}
+    stream = {"kind": kind, "row_tokens": 65, "vocab_size": 300, **settings}
+    listing.write_text(json.dumps({"identity": identity, "stream": stream, "found": found}))
+    for path in results.rglob("windows.parquet"):
+        windows = pq.read_table(path)
+        made = identity_of(windows, path)
+        made["inputs"] = {"stream": {"path": "results/streams/smoke-sources/resolved.json", "sha256": "0" * 64}}
+        write_parquet(path, windows, made)
+    shown = make(results, tmp_path / "audit.html")
+    assert {href.removeprefix("#") for href in shown.attributes("href")} <= set(shown.ids)
+    assert "This cannot be shown" not in shown.text
+    assert all(word in shown.section("streams/smoke-sources") for word in words)
+    assert "wheels" not in shown.section("streams/smoke-sources")
+    tokens = pq.read_table(results / "smoke/smoke-6k/sample/score/windows.parquet")["tokens"].to_pylist()
+    assert any("".join(f">{token} <" for token in window[1:2]) in shown.section("smoke/smoke-6k/score/windows") for window in tokens)
+
+
+def test_a_released_checkpoint_shows_its_repository_and_commit(results, tmp_path):
+    """There is no training run to show, and its files lie in the hub's cache."""
+    configuration, resolved = results / "smoke/config.json", results / "smoke/smoke-6k/resolve/resolved.json"
+    saved = json.loads(configuration.read_text())
+    for row in saved["checkpoints"]:
+        row |= {"source": "hub", "repo": "owner/model", "revision": "step60", "note": "as released"} if row["slug"] == "smoke-6k" else {}
+    configuration.write_text(json.dumps(saved))
+    content = json.loads(resolved.read_text())
+    del content["folder"]
+    content |= {
+        "hub": {"repo": "owner/model", "commit": "f" * 40},
+        "checkpoint": saved["checkpoints"][0] | content["checkpoint"] | {"source": "hub", "repo": "owner/model"},
+    }
+    resolved.write_text(json.dumps(content))
+    page = make(results, tmp_path / "audit.html")
+    assert {href.removeprefix("#") for href in page.attributes("href")} <= set(page.ids)
+    shown = page.section("smoke/smoke-6k/resolve")
+    assert all(word in shown for word in ("owner/model", "f" * 40, f"owner/model@{'f' * 40}/model.safetensors", "as released"))
+    assert "smoke/smoke-6k/resolve/training" not in page.ids
+    assert "smoke/smoke-13k/resolve/training" in page.ids
+    assert "This cannot be shown" not in page.text
+
+
 def test_formulas_give_what_bounds_json_says(page, table):
     assert page.text.count(", as in bounds.json") == 6 * len(table)
     assert 'class="differs"' not in page.text
@@ -127,7 +263,7 @@ def test_a_bound_that_its_scores_do_not_give_is_marked(results, tmp_path):
 def test_every_file_is_named_with_its_digest_and_sections_lead_on(page, finished):
     digest = subprocess.run(["sha256sum", finished.path("results/smoke/smoke-6k/score/scores.parquet")], capture_output=True, text=True, check=True)
     assert f"sha256 {digest.stdout.split()[0]}" in page.text
-    for stage in ("resolve", "resolve/training", "sample/score", "sample/calibration", "score", "score/windows"):
+    for stage in ("resolve", "resolve/training", "sample/score", "sample/calibration", "sample/tuning", "sample/certify", "score", "score/windows"):
         assert f"smoke/smoke-6k/{stage}" in page.ids
     for part in ("documents", "tokenizer", "wheels", "rows480", "rows960"):
         assert f"streams/smoke-sources/{part}" in page.ids
@@ -142,7 +278,7 @@ def test_page_is_accessible_and_small(page, file):
     assert file.stat().st_size < 1_000_000
 
 
-def test_page_calls_nothing_a_certificate_and_says_why(page, table):
+def test_bounds_are_called_estimates_and_the_page_says_why(page, table):
     assert page.text.count('<span class="label">estimate</span> Not a certificate: means over the training stream') == len(table)
 
 
@@ -192,7 +328,10 @@ def test_hostile_text_stays_text(results, tmp_path):
     [
         "smoke/bounds.csv",
         "smoke/config.json",
+        "smoke/certificates.csv",
         "smoke/smoke-6k/quantizers/gptq-4/bound/bounds.json",
+        "smoke/smoke-6k/quantizers/coded/encode/code.json",
+        "smoke/smoke-6k/quantizers/coded/certificate/certificate.json",
         "smoke/smoke-6k/score/scores.parquet",
         "smoke/smoke-6k/sample/score/windows.parquet",
         "streams/smoke-sources/tokenizer.json",
@@ -203,7 +342,7 @@ def test_a_damaged_file_costs_only_its_own_sections(results, tmp_path, path):
     file = results / path
     file.write_bytes(file.read_bytes()[:100])
     damaged = make(results, tmp_path / "audit.html")
-    assert 1 <= damaged.text.count("This cannot be shown") < 12
+    assert 1 <= damaged.text.count("This cannot be shown") < 20
     assert str(tmp_path) not in damaged.text
     assert {href.removeprefix("#") for href in damaged.attributes("href")} <= set(damaged.ids)
 

@@ -88,7 +88,7 @@ def test_a_certificate_without_one_of_its_parts_is_refused(forged, capsys, key):
     empty = type(forged.content[key])()
     for content in ({k: v for k, v in forged.content.items() if k != key}, {**forged.content, key: empty}):
         (forged.folder / "certificate.json").write_text(json.dumps(content))
-        status, out, err = verify(forged.folder, capsys)
+        status, _, err = verify(forged.folder, capsys)
         assert status == 1
         assert "certificate.json" in err or "disagreements" in err
 

@@ -1,8 +1,10 @@
-"""The smoke run against a stored table: drift between machines and versions shows here.
+"""The smoke run against stored tables: drift between machines and versions shows here.
 
 Stream and tokenizer are pinned exactly in the configuration. Training differs between processors in the last bits of
-its sums, which a few hundred steps amplify: losses and bounds may move by hundredths of a nat, not more.
-After a change that is meant to change numbers: copy results/smoke/bounds.csv of a smoke run to tests/golden/.
+its sums, which a few hundred steps amplify: losses and bounds may move by hundredths of a nat, not more. The coded
+quantizer weighs code length against loss, so that its length moves with the weights, by a few in a hundred.
+After a change that is meant to change numbers: copy results/smoke/bounds.csv and certificates.csv of a smoke run to
+tests/golden/ as smoke_bounds.csv and smoke_certificates.csv.
 """
 
 from pathlib import Path
@@ -10,28 +12,69 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-GOLDEN = Path(__file__).resolve().parents[1] / "golden" / "smoke_bounds.csv"
-EXACT = ["checkpoint", "kind", "n_params", "n_tokens", "vocab_size", "quantizer", "bits", "nominal_bits_per_param", "coded_bits_per_param", "sampled_windows"]
-LOSSES = ["train_loss", "quantized_loss", "paper_bound", "paper_bound_sqrt", "freedman_bound", "azuma_bound", "sigma"]
+GOLDEN = Path(__file__).resolve().parents[1] / "golden"
+EXACT = ["checkpoint", "kind", "n_params", "n_tokens", "vocab_size", "quantizer", "sampled_windows", "sampling"]
+BITS = ["bits", "nominal_bits_per_param", "coded_bits_per_param"]
+COMPLEXITIES = ["C", "C_coded"]
+LOSSES = ["train_loss", "quantized_loss", "paper_bound", "paper_bound_sqrt", "freedman_bound", "geometric_bound", "azuma_bound", "sigma"]
+LOSSES += ["paper_bound_coded", "freedman_bound_coded", "geometric_bound_coded", "azuma_bound_coded"]
+CERTIFICATES_EXACT = ["checkpoint", "sampling", "n_params", "n_tokens", "quantizer", "windows", "failure_probability", "true_risk"]
+CERTIFICATES_NATS = ["train_loss", "paper_recipe", "real_code_length", "geometric", "shorter_code", "estimate", "certificate", "decoded_loss"]
 TOLERANCE_NATS = 0.03
+CODED_TOLERANCE_NATS = 0.1
+CODED_TOLERANCE_LENGTH = 0.05  # relative
+
+
+def pair(finished, name):
+    return pd.read_csv(finished.path(f"results/smoke/{name}.csv")), pd.read_csv(GOLDEN / f"smoke_{name}.csv")
 
 
 @pytest.fixture(scope="module")
 def tables(finished):
-    return pd.read_csv(finished.path("results/smoke/bounds.csv")), pd.read_csv(GOLDEN)
+    return pair(finished, "bounds")
 
 
-def test_what_the_configuration_fixes_is_equal(tables):
-    found, golden = tables
-    pd.testing.assert_frame_equal(found[EXACT], golden[EXACT])
+@pytest.fixture(scope="module")
+def certificates(finished):
+    return pair(finished, "certificates")
 
 
-def test_complexity_depends_on_no_machine(tables):
-    found, golden = tables
-    pd.testing.assert_series_equal(found["C"], golden["C"], rtol=1e-9)
-    pd.testing.assert_series_equal(found["C_coded"], golden["C_coded"], rtol=1e-9)
+def of_method(tables, coded):
+    return [table[(table["quantizer"] == "coded") == coded] for table in tables]
+
+
+def test_tables_have_the_columns_of_the_stored_ones(tables, certificates):
+    for found, golden in (tables, certificates):
+        assert list(found.columns) == list(golden.columns)
+
+
+def test_what_the_configuration_fixes_is_equal(tables, certificates):
+    pd.testing.assert_frame_equal(*(table[EXACT] for table in tables))
+    pd.testing.assert_frame_equal(*(table[CERTIFICATES_EXACT] for table in certificates))
+    found, golden = of_method(tables, coded=False)
+    pd.testing.assert_frame_equal(found[BITS], golden[BITS])
+
+
+def test_complexity_of_a_fixed_grid_depends_on_no_machine(tables):
+    found, golden = of_method(tables, coded=False)
+    pd.testing.assert_frame_equal(found[COMPLEXITIES], golden[COMPLEXITIES], rtol=1e-9)
 
 
 def test_losses_and_bounds_stay_within_the_tolerance(tables):
-    found, golden = tables
-    assert (found[LOSSES] - golden[LOSSES]).abs().max().max() < TOLERANCE_NATS
+    for coded, tolerance in ((False, TOLERANCE_NATS), (True, CODED_TOLERANCE_NATS)):
+        found, golden = of_method(tables, coded)
+        assert (found[LOSSES] - golden[LOSSES]).abs().max().max() < tolerance
+
+
+def test_coded_lengths_stay_within_the_tolerance(tables, certificates):
+    found, golden = of_method(tables, coded=True)
+    columns = [*BITS, *COMPLEXITIES]
+    assert (found[columns] / golden[columns] - 1).abs().max().max() < CODED_TOLERANCE_LENGTH
+    found, golden = certificates
+    assert (found["coded_bits_per_param"] / golden["coded_bits_per_param"] - 1).abs().max() < CODED_TOLERANCE_LENGTH
+
+
+def test_certificates_stay_within_the_tolerance(certificates):
+    found, golden = certificates
+    assert (found[CERTIFICATES_NATS] - golden[CERTIFICATES_NATS]).abs().max().max() < CODED_TOLERANCE_NATS
+    assert (found["gap_ratio"] - golden["gap_ratio"]).abs().max() < 0.03

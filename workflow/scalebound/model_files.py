@@ -1,9 +1,9 @@
 """The files of a described model: they must be those that the description names, and every weight must be finite."""
 
-import pickle
 import struct
 import zipfile
 from pathlib import Path
+from pickle import UnpicklingError
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -78,7 +78,7 @@ def _check_finite_bin(path):
     try:
         # weights_only: tensors and plain containers, nothing that a pickle could run
         tensors = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
-    except (pickle.UnpicklingError, struct.error, EOFError):
+    except (UnpicklingError, struct.error, EOFError):
         raise InputError(path, "holds more than tensors, or is damaged", "Do not open it; name another revision") from None
     except (OSError, RuntimeError) as error:
         raise InputError(path, f"not a readable weight file ({str(error).splitlines()[0][:200]})", "Fetch the checkpoint again") from None

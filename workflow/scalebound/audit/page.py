@@ -9,8 +9,10 @@ import pandas as pd
 
 from scalebound import atomic
 from scalebound.audit import page_bounds as bounds
+from scalebound.audit import page_certificates as certificates
 from scalebound.audit import page_scores as scores
 from scalebound.audit import page_sections as sections
+from scalebound.audit import page_streams as streams_made
 from scalebound.audit.page_files import DAMAGE, Files, attempt
 from scalebound.audit.page_text import legend
 from scalebound.audit.page_values import anchor
@@ -69,8 +71,10 @@ def _missing_streams(streams, families):
 def _family(files, name):
     checkpoints = [_checkpoint(files, name, slug, quantizers) for slug, quantizers in _pairs(files.root / name).items()]
     table = attempt(files, anchor(name), bounds.family_table, name)
+    certified = any(quantizer["certificate"] for checkpoint in checkpoints for quantizer in checkpoint["quantizers"])
+    listed = attempt(files, anchor(name, "certificates"), certificates.certificates_table, name) if certified else None
     configuration = attempt(files, anchor(name, "config"), sections.configuration, name)
-    return {"name": name, "anchor": anchor(name), "table": table, "configuration": configuration, "checkpoints": checkpoints}
+    return {"name": name, "anchor": anchor(name), "table": table, "certificates": listed, "configuration": configuration, "checkpoints": checkpoints}
 
 
 def _pairs(folder):
@@ -101,6 +105,7 @@ def _pairs_of_configuration(folder):
 def _checkpoint(files, family, slug, quantizers):
     home, folder = anchor(family, slug), f"{family}/{slug}"
     make = functools.partial(attempt, files)
+    certified = _certified(files, family)
     made = {
         "slug": slug,
         "anchor": home,
@@ -108,13 +113,29 @@ def _checkpoint(files, family, slug, quantizers):
         "draws": [(name, make(f"{home}/sample/{name}", sections.draw, folder, name)) for name in _draws(files.root / folder)],
         "scores": make(f"{home}/score", scores.plain_scores, folder),
         "worst": make(f"{home}/score/windows", scores.worst_windows, folder),
-        "training": make(f"{home}/resolve/training", sections.training, folder),
-        "quantizers": [_quantizer(make, folder, home, name) for name in quantizers],
+        "training": make(f"{home}/resolve/training", sections.training, folder) if _is_trained(files, family, slug) else None,
+        "quantizers": [_quantizer(make, folder, home, name, name == certified or _has_certificate(files, folder, name)) for name in quantizers],
     }
     streams = [section.content.get("stream") for section in (made["resolved"], *(draw for _, draw in made["draws"]))]
     made["stream"] = next((stream for stream in streams if isinstance(stream, str) and stream), None)
     made["stream_anchor"] = anchor("streams", made["stream"])
     return made
+
+
+def _certified(files, family):
+    """The quantizer whose models the configuration has certified, or None."""
+    section = files.configuration(family)["config"].get("certificate")
+    return section.get("quantizer") if isinstance(section, dict) else None
+
+
+def _has_certificate(files, folder, quantizer):
+    return (files.root / folder / "quantizers" / quantizer / "certificate" / "certificate.json").is_file()
+
+
+def _is_trained(files, family, slug):
+    """Only for a checkpoint that the workflow trained there is a loss of every step; also where nothing says what it is."""
+    sources = [row.get("source") for row in files.configuration(family)["checkpoints"] if isinstance(row, dict) and row.get("slug") == slug]
+    return sources in ([], ["trained"])
 
 
 def _draws(folder):
@@ -123,7 +144,7 @@ def _draws(folder):
     return ["score", "calibration", *sorted(found - {"score", "calibration"})]
 
 
-def _quantizer(make, checkpoint, parent, name):
+def _quantizer(make, checkpoint, parent, name, certified):
     home, folder = f"{parent}/quantizers/{anchor(name)}", f"{checkpoint}/quantizers/{name}"
     return {
         "name": name,
@@ -134,7 +155,15 @@ def _quantizer(make, checkpoint, parent, name):
         "raised": make(f"{home}/score/windows", scores.raised_window, checkpoint, folder),
         "code": make(f"{home}/encode", sections.code, folder),
         "formulas": make(f"{home}/bound/formulas", bounds.formulas, checkpoint, folder),
+        "certificate": make(f"{home}/certificate", certificates.certificate, folder) if certified else None,
     }
+
+
+def _is_listed(files, name):
+    """Whether the configuration of a family takes the stream from somewhere else, so that only a listing of it is here."""
+    settings = [files.configuration(family)["config"].get("streams") for family in _family_names(files.root)]
+    kinds = [section[name].get("kind") for section in settings if isinstance(section, dict) and isinstance(section.get(name), dict)]
+    return any(kind != "wheels" for kind in kinds)
 
 
 def _rows_in(stream):
@@ -143,7 +172,11 @@ def _rows_in(stream):
 
 def _stream(files, name, rows):
     home = anchor("streams", name)
+    folder = files.root / "streams" / name
+    if _is_listed(files, name) or ((folder / "resolved.json").exists() and not (folder / "documents.parquet").exists()):
+        return {"name": name, "anchor": home, "listing": attempt(files, f"{home}/listing", streams_made.listing, name)}
     return {
+        "listing": None,
         "name": name,
         "anchor": home,
         "documents": attempt(files, f"{home}/documents", sections.documents, name),

@@ -35,6 +35,14 @@ class Files:
     def table(self, path, stage):
         return read_parquet(self.root / path, stage)
 
+    def configuration(self, family):
+        """{"config", "checkpoints"} of a family, empty where its file cannot be read."""
+        try:
+            saved = read_json(self.root / family / "config.json", "resolved-config")
+            return {"config": dict(saved["config"]), "checkpoints": list(saved["checkpoints"])}
+        except DAMAGE:
+            return {"config": {}, "checkpoints": []}
+
     def explain(self, error):
         """An exception in one line without the place of the results on this machine."""
         text = f"{error.where}: {error.found}" if isinstance(error, InputError) else f"{type(error).__name__}: {error}"
@@ -77,10 +85,18 @@ class Section:
 
     def vouched(self, files, folder):
         """The files of `folder` that an artifact vouches for with size and sha256: named here, but not read."""
-        named = [{"name": self._files.name(f"{folder}/{file['name']}"), "bytes": size(file["bytes"]), "sha256": file["sha256"]} for file in files]
+        return self.listed(files, self._files.name(folder))
+
+    def listed(self, files, place):
+        """The same for files that do not lie under the results: `place` is a folder, or a commit of the hub."""
+        named = [{"name": f"{place}/{file['name']}", "bytes": size(file["bytes"]), "sha256": file["sha256"]} for file in files]
         for file in named:
             self._files.homes.setdefault(file["name"], self.anchor)
         return named
+
+    def configured(self, family):
+        """The configuration of a family, for a remark; the section that shows the file says if it is damaged."""
+        return self._files.configuration(family)
 
     def name(self, path):
         return self._files.name(path)

@@ -1,11 +1,9 @@
 """Token losses on the audit page: histograms, quantiles, and windows as coloured text."""
 
-from pathlib import PurePosixPath
-
 import numpy as np
 
 from scalebound.audit import page_charts as charts
-from scalebound.audit.page_text import TokenText
+from scalebound.audit.page_text import TokenNumbers, TokenText
 from scalebound.audit.page_values import number, whole
 
 WINDOWS_SHOWN = 3
@@ -76,8 +74,9 @@ def losses_of(section, path):
 
 
 def stream_of(made):
-    """The stream's name from the path of the tokens that windows were drawn from: streams/<stream>/rows<n>/tokens.bin."""
-    return PurePosixPath(made["inputs"]["tokens"]["path"]).parts[-3]
+    """The stream's name from the path of what windows were drawn from: .../streams/<stream>/..."""
+    parts = made["inputs"]["stream"]["path"].split("/")
+    return parts[parts.index("streams") + 1]
 
 
 def _shares(losses, edges):
@@ -92,7 +91,9 @@ def _statistics(values):
 def _texts(section, checkpoint, losses, order, before=None):
     """Windows as coloured text; `before` are the plain model's losses when `losses` are another model's."""
     row_ids, tokens, made = section.windows(f"{checkpoint}/sample/score/windows.parquet")
-    text = TokenText(section.file(f"streams/{stream_of(made)}/tokenizer.json"))
+    tokenizer = f"streams/{stream_of(made)}/tokenizer.json"
+    # only a stream that the workflow made has its tokenizer beside it
+    text = TokenText(section.file(tokenizer)) if "tokens" in made["inputs"] else TokenNumbers()
     shown = []
     for i in map(int, order):
         means = {"mean": number(losses[i].mean()), "before": None if before is None else number(before[i].mean())}

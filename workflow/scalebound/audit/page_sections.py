@@ -5,12 +5,14 @@ import json
 import numpy as np
 
 from scalebound.audit import page_charts as charts
+from scalebound.audit.page_coded import coded
 from scalebound.audit.page_scores import BINS, losses_of, stream_of
 from scalebound.audit.page_values import number, short, significant, size, whole
 from scalebound.corpus.documents import SPLITS
 from scalebound.corpus.rows import MAKERS
 
 BARS_SHOWN = 12
+CODE_STAGES = ("encode", "compress")
 _SPLIT_NAMES = {"tokenizer": "for the tokenizer", "heldout": "held out", "train": "for training"}
 
 
@@ -30,7 +32,10 @@ def configuration(section, family):
 
 def code(section, folder):
     """The message that the quantized model is written as, tensor by tensor."""
-    data, report = section.json(f"{folder}/encode/code.json", "encode"), section.json(f"{folder}/quantize/quantization.json", "quantize")
+    data = section.json(f"{folder}/encode/code.json", CODE_STAGES)
+    if data["identity"]["stage"] == "compress":
+        return coded(section, folder)
+    report = section.json(f"{folder}/quantize/quantization.json", "quantize")
     decoded = section.json(f"{folder}/decode/decoded.json", "decode")
     settings = data["identity"]["settings"]
     tensors = [_tensor(line, data["bits_by_parameter"], settings["bits"]) for line in report["parameters"]]
@@ -47,6 +52,7 @@ def code(section, folder):
     if settings["method"] == "gptq":
         facts.append(("tensors with raised damping", f"above the configured {settings['damping']}", whole(escalated)))
     return {
+        "coded": False,
         "facts": facts,
         "settings": ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in sorted(settings.items())),
         "chart": charts.named_bars(_bars(tensors, rest), "Coded bits of each tensor, largest first; a tick marks the nominal bits"),
@@ -69,13 +75,16 @@ def draw(section, checkpoint, name):
         ("windows", whole(len(rows))),
         ("distinct rows", whole(len(np.unique(rows)))),
         ("seed", str(settings["seed"])),
-        ("rows seen by the checkpoint", whole(seen)),
+        ("rows drawn from", whole(seen)),
         ("tokens of a window", whole(tokens.shape[1])),
         ("predictions in the draw", whole(tokens.shape[0] * (tokens.shape[1] - 1))),
         ("predictions seen by the checkpoint", whole(settings["tokens_seen"])),
+        ("the draw is", str(made["sampling"])),
     ]
     chart = charts.counts(edges, counts, len(rows) / (len(edges) - 1), "row id in the stream", label)
-    return {"facts": facts, "sha256": made["tokens_sha256"], "chart": chart, "source": str(made["inputs"]["tokens"]["path"]), "stream": stream_of(made)}
+    source = made["inputs"].get("tokens") or made["inputs"]["stream"]
+    shown = {"sha256": made["tokens_sha256"], "source": str(source["path"]), "stream": stream_of(made)}
+    return {"facts": facts, "chart": chart, "approximate": made["sampling"] != "unbiased", **shown}
 
 
 def resolved(section, checkpoint):
@@ -84,8 +93,7 @@ def resolved(section, checkpoint):
     architecture = section.json(f"{checkpoint}/resolve/architecture.json", "resolve")
     row = data["checkpoint"]
     facts = [
-        ("training run", str(row["repo"])),
-        ("revision", str(row["revision"])),
+        *_place(data, row),
         ("step", whole(row["step"])),
         ("parameters N", whole(data["n_params"])),
         ("predictions seen n", whole(row["tokens_seen"])),
@@ -95,11 +103,28 @@ def resolved(section, checkpoint):
     ]
     return {
         "facts": facts,
-        "files": section.vouched(data["files"], f"training/{row['repo']}/{row['revision']}"),
+        "files": section.listed(data["files"], f"{data['hub']['repo']}@{data['hub']['commit']}" if "hub" in data else str(data["folder"])),
+        "note": _note(section, row),
         "config": json.dumps(architecture["config"], indent=1, sort_keys=True),
         "heading": [(short(data["n_params"]), "parameters"), (short(row["tokens_seen"]), "tokens"), (whole(row["step"]), "steps")],
         "stream": row["stream"],
     }
+
+
+def _place(data, row):
+    """Where the weights come from, in the words of the row's source."""
+    if row["source"] == "hub":
+        return [("released as", str(row["repo"])), ("revision", str(row["revision"])), ("commit", str(data["hub"]["commit"]))]
+    if row["source"] == "local":
+        return [("folder", str(row["repo"]))]
+    return [("training run", str(row["repo"])), ("revision", str(row["revision"]))]
+
+
+def _note(section, row):
+    """What the table of checkpoints says to its readers about this one; the configuration has it, no identity does."""
+    saved = section.configured(row["family"])
+    found = (str(entry.get("note", "")) for entry in saved["checkpoints"] if entry["slug"] == row["slug"])
+    return next(found, "")
 
 
 def training(section, checkpoint):

@@ -12,7 +12,29 @@ LOSS_STEPS = (0.25, 0.5, 1, 2, 3, 4, 6, 8)
 _VISIBLE = {"\n": "⏎\n", "\t": "→\t", "\r": "␍"}
 
 
-class TokenText:
+class _Windows:
+    """Windows as markup, of whatever pieces a token is shown as."""
+
+    def window(self, tokens, losses):
+        """A window as markup; its first token was only read, never predicted, and has no loss."""
+        first, kind = self.piece(tokens[0])
+        parts = [Markup('<i class="given {}" title="given, not predicted">{}</i>').format(kind, first)]
+        levels = np.searchsorted(LOSS_STEPS, losses, side="right")
+        for token, loss, level in zip(tokens[1:], losses, levels, strict=True):
+            text, kind = self.piece(token)
+            extra = "" if kind == "text" else f" {kind}"
+            parts.append(f'<i class="n{level}{extra}" title="{loss:.2f}">{escape(text)}</i>')
+        return Markup("".join(map(str, parts)))
+
+
+class TokenNumbers(_Windows):
+    """Token ids as they are, for a stream whose tokenizer is not at hand."""
+
+    def piece(self, token):
+        return f"{int(token)} ", "text"
+
+
+class TokenText(_Windows):
     """The text of token ids of a byte-level tokenizer, one piece a token."""
 
     def __init__(self, path):
@@ -33,17 +55,6 @@ class TokenText:
         if any(character not in self._bytes for character in name):
             return visible(name), "text"
         return _readable(bytes(self._bytes[character] for character in name))
-
-    def window(self, tokens, losses):
-        """A window as markup; its first token was only read, never predicted, and has no loss."""
-        first, kind = self.piece(tokens[0])
-        parts = [Markup('<i class="given {}" title="given, not predicted">{}</i>').format(kind, first)]
-        levels = np.searchsorted(LOSS_STEPS, losses, side="right")
-        for token, loss, level in zip(tokens[1:], losses, levels, strict=True):
-            text, kind = self.piece(token)
-            extra = "" if kind == "text" else f" {kind}"
-            parts.append(f'<i class="n{level}{extra}" title="{loss:.2f}">{escape(text)}</i>')
-        return Markup("".join(map(str, parts)))
 
 
 def legend():

@@ -18,12 +18,13 @@ from scalebound.architecture_id import read_architecture
 from scalebound.audit.findings import Finding
 from scalebound.audit.identities import read_identity
 from scalebound.bounds_table import read_family_table
+from scalebound.certificate_file import read_certificate
 from scalebound.commands import decode, figures
 from scalebound.commands.bound import CODE_STAGES, evaluate_files
 from scalebound.commands.certificates import certificates_text
 from scalebound.commands.compare import comparison_text, read_published
 from scalebound.commands.table import read_bounds, table_text
-from scalebound.commands.verify import INPUTS, NEEDS, certificate_problems
+from scalebound.commands.verify import INPUTS, certificate_problems
 from scalebound.corpus.rows import open_rows
 from scalebound.figures import style
 from scalebound.progress import progress
@@ -110,7 +111,7 @@ def check_bounds(jobs, folder, workers):
 def check_certificate(job, folder):
     """Every number of the certificate follows from its scores, by other code than the one that made it, and its files are copies."""
     (name,) = (path for path in job.outputs if path.endswith("certificate.json"))
-    beside, certificate = folder.path(name).parent, read_json(folder.path(name), "certify", NEEDS)
+    beside, certificate = folder.path(name).parent, read_certificate(folder.path(name))
     problems = certificate_problems(beside, certificate) + _origin_problems(job, folder, certificate)
     findings = [Finding(name, f"{what} {wanted}", f"{stated}") for what, stated, wanted in problems]
     for copy, role in INPUTS.items():
@@ -140,7 +141,7 @@ def check_true_risk(job, folder):
 
 
 def check_certificates(job, folder):
-    certificates = [read_json(folder.path(path), "certify") for path in job.inputs.values() if path.endswith("certificate.json")]
+    certificates = [read_certificate(folder.path(path)) for path in job.inputs.values() if path.endswith("certificate.json")]
     bounds = [read_bounds(folder.path(path)) for path in job.inputs.values() if path.endswith("bounds.json")]
     risks = [read_json(folder.path(path), "true-risk") for path in job.inputs.values() if path.endswith("true_risk.json")]
     return _check_text(job, folder, certificates_text(certificates, bounds, job.settings["paper_quantizer"], risks, job.settings["untuned"]))

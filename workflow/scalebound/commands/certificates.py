@@ -2,6 +2,7 @@
 
 import pandas as pd
 
+from scalebound.certificate_file import read_certificate
 from scalebound.commands.table import read_bounds
 from scalebound.errors import InputError
 from scalebound.provenance import identity, read_json
@@ -19,7 +20,7 @@ def add_arguments(parser):
 
 
 def run(arguments):
-    certificates = [read_json(path, "certify") for path in arguments.certificates]
+    certificates = [read_certificate(path) for path in arguments.certificates]
     risks = [read_json(path, "true-risk") for path in arguments.true_risks]
     text = certificates_text(certificates, [read_bounds(path) for path in arguments.bounds], arguments.paper_quantizer, risks, arguments.untuned)
     inputs = {path: path for path in (*arguments.certificates, *arguments.bounds, *arguments.true_risks)}

@@ -12,7 +12,7 @@ from scalebound.bounds.certificate import CertificateSettings, certify
 from scalebound.commands.arguments import add_settings, read_json_option, read_settings
 from scalebound.config import Certificate, Grids
 from scalebound.errors import InputError
-from scalebound.provenance import describe_files, file_sha256, identity, read_json
+from scalebound.provenance import check_keys, describe_files, file_sha256, identity, read_json
 from scalebound.quantization import message
 from scalebound.score_table import read_scores
 
@@ -54,7 +54,11 @@ def certify_files(inputs, settings, grids):
     Raises:
         InputError: files that are unreadable or do not belong together.
     """
-    model, architecture = read_json(inputs["model"], "resolve"), read_architecture(inputs["architecture"])
+    model = read_json(inputs["model"], "resolve", {"checkpoint": dict, "vocab_size": int, "n_params": int})
+    check_keys(model["checkpoint"], {"slug": str, "tokens_seen": int}, inputs["model"])
+    architecture = read_architecture(inputs["architecture"])
+    if any(model[name] != architecture[name] for name in ("vocab_size", "n_params")):
+        raise InputError(inputs["model"], "another vocabulary or number of parameters than its architecture", "Resolve the checkpoint again")
     _, tokens, drawn = windows.read(inputs["windows"])
     nll, entropy, scored = read_scores(inputs["scores"])
     if scored["inputs"]["windows"]["sha256"] != file_sha256(inputs["windows"]):

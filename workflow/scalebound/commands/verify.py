@@ -17,16 +17,15 @@ from scalebound.bounds import recheck
 from scalebound.bounds.ceilings import Grids, family_of
 from scalebound.bounds.certificate import CertificateSettings, choose, split
 from scalebound.bounds.token_scores import TokenScores
+from scalebound.certificate_file import read_certificate
 from scalebound.commands.certify import scope
 from scalebound.errors import InputError
 from scalebound.progress import progress
-from scalebound.provenance import check_keys, file_sha256, read_json
+from scalebound.provenance import check_keys, file_sha256
 from scalebound.score_table import read_scores
 
 SHARE, TOLERANCE, SEED = 0.05, 2e-3, 0
 CHOICE_TOLERANCE = 1e-4  # relative; where a search ends depends on the last bits of sums, and the forecast is flat there
-NEEDS = {"kind": str, "bytes": int, "code_length_bits": int, "files": list, "vocab_size": int, "tokens": int, "settings": dict, "checkpoint": dict}
-NEEDS |= {"choice": dict, "range": dict, "estimate": dict, "windows": dict, "scored": dict, "sampling": str, "holds_for": str}
 INPUTS = {"model.sbq": "message", "architecture.json": "architecture", "windows.parquet": "windows", "scores.parquet": "scores"}
 
 
@@ -41,7 +40,7 @@ def add_arguments(parser):
 def run(arguments):
     given = Path(arguments.certificate)
     folder = given if given.is_dir() else given.parent
-    certificate = read_json(folder / "certificate.json", "certify", NEEDS)
+    certificate = read_certificate(folder / "certificate.json")
     print(f"verifying {folder}: {certificate.get('value')} nats per token, {certificate.get('holds_for')}")
     problems = [f"{name}: stated {stated}, found {found}" for name, stated, found in certificate_problems(folder, certificate)]
     if not problems:
@@ -136,7 +135,6 @@ def _score_again(folder, certificate, arguments):
     from scalebound import model_files, models, scoring
     from scalebound.commands.decode import write_model
 
-    check_keys(certificate["scored"], {"dtype": str, "windows_per_batch": int}, folder / "certificate.json")
     torch.set_num_threads(1)
     _, tokens, _ = windows.read(folder / "windows.parquet")
     count = min(len(tokens), max(1, math.ceil(arguments.share * len(tokens))))
