@@ -47,7 +47,8 @@ def comparison():
 
 
 def certificates():
-    rows = {"checkpoint": list("abcd"), "quantizer": "coded", "n_params": SIZES, "train_loss": [3.8, 3.5, 3.0, 2.5], "true_risk": np.nan}
+    rows = {"checkpoint": list("abcd"), "quantizer": "coded", "n_params": SIZES, "train_loss": [3.8, 3.5, 3.0, 2.5]}
+    rows |= {"n_tokens": [20 * size for size in SIZES], "true_risk": np.nan, "trained_risk": np.nan}
     steps = ("paper_recipe", "real_code_length", "geometric", "rate_chosen", "tuned", "estimate", "certificate")
     rows |= {name: np.array(rows["train_loss"]) + 1.4 - 0.1 * k for k, name in enumerate(steps)}
     return pd.DataFrame(rows | {"gap_ratio": 0.64, "coded_bits_per_param": 2.5})
