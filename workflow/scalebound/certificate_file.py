@@ -22,6 +22,7 @@ NEEDS = {
     "architecture_id": str,
     "bytes": int,
     "coded_bits_per_param": float,
+    "share_of_training": float,
     "quantizer": str,
     "sampling": str,
     "scored": dict,

@@ -67,6 +67,7 @@ def _row(certificate, bounds, paper_quantizer, untuned):
         "certificate": value,
         "gap_ratio": (value - loss) / (recipe - loss),
         "coded_bits_per_param": certificate["coded_bits_per_param"],
+        "share_of_training": certificate["share_of_training"],
         "decoded_loss": certificate["terms"]["loss"],
         "windows": certificate["windows"]["pilot"] + certificate["windows"]["rest"],
         "failure_probability": certificate["settings"]["stream_failure_probability"] + certificate["settings"]["draw_failure_probability"],

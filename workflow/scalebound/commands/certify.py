@@ -54,6 +54,7 @@ def certify_files(inputs, settings, grids):
     Raises:
         InputError: files that are unreadable or do not belong together.
     """
+    code = read_json(inputs["code"], CODE_STAGES)
     model = read_json(inputs["model"], "resolve", {"checkpoint": dict, "vocab_size": int, "n_params": int})
     check_keys(model["checkpoint"], {"slug": str, "tokens_seen": int}, inputs["model"])
     architecture = read_architecture(inputs["architecture"])
@@ -75,6 +76,8 @@ def certify_files(inputs, settings, grids):
         "architecture_id": architecture["id"],
         "bytes": size,
         "coded_bits_per_param": message.code_length_bits(size) / architecture["n_params"],
+        # tokens that the codes were tuned on, as a share of those that the checkpoint was trained on
+        "share_of_training": code.get("share_of_training", 0.0),
         "quantizer": settings.quantizer,
         "sampling": drawn["sampling"],
         "scored": {name: scored[name] for name in ("dtype", "device", "windows_per_batch", "packages")},

@@ -5,10 +5,12 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from scalebound.bounds_table import read_family_table
+from scalebound.bounds_table import CERTIFICATES, read_family_table
 from scalebound.counts import short_count
 from scalebound.errors import InputError
 from scalebound.provenance import check_keys, read_json
+
+LOOK = {"box": None, "padding": (0, 2, 0, 0), "collapse_padding": True, "title_style": "bold", "title_justify": "left"}
 
 
 def add_arguments(parser):
@@ -23,6 +25,10 @@ def run(arguments):
         quantizer = _paper_quantizer(saved)
         console.print(build(read_family_table(table), quantizer, table))
         console.print(f"paper's and Azuma's bound: {quantizer} at nominal bits; best: least (F) at coded bits\n", style="dim")
+        certificates = saved.parent / "certificates.csv"
+        if certificates.exists():
+            console.print(build_certificates(read_family_table(certificates, CERTIFICATES), certificates))
+            console.print("gap: above the training loss, as a share of the paper's recipe's; check one: scalebound verify FOLDER\n", style="dim")
         console.print(f"figures  {saved.parent / 'figures'}/", highlight=False, soft_wrap=True)
     if arguments.report:
         console.print(f"report   {arguments.report}", highlight=False, soft_wrap=True)
@@ -46,8 +52,7 @@ def build(bounds, quantizer, path):
     """A rich table of a family's bounds."""
     if quantizer not in set(bounds["quantizer"]):
         raise InputError(path, f"no row of quantizer {quantizer!r}", "Name one of the configured quantizers")
-    look = {"box": None, "padding": (0, 2, 0, 0), "collapse_padding": True, "title_style": "bold", "title_justify": "left"}
-    table = Table(title=f"{path}: estimates in nats per token", **look)
+    table = Table(title=f"{path}: estimates in nats per token", **LOOK)
     headings = ("checkpoint", "params", "tokens", "training\nloss", "paper's\nbound", "Azuma\nbound", "best\nquantizer", "coded\nbits", "bound\n(F)")
     for name in headings:
         table.add_column(name, justify="left" if name in ("checkpoint", "best\nquantizer") else "right", no_wrap=True)
@@ -57,4 +62,15 @@ def build(bounds, quantizer, path):
         counts = [short_count(shown[name]) for name in ("n_params", "n_tokens")]
         bounds_shown = [f"{shown[name]:.3f}" for name in ("train_loss", "paper_bound", "azuma_bound")]
         table.add_row(slug, *counts, *bounds_shown, best["quantizer"], f"{best['coded_bits_per_param']:.2f}", f"{best['freedman_bound_coded']:.3f}")
+    return table
+
+
+def build_certificates(certificates, path):
+    """A rich table of a family's certificates."""
+    table = Table(title=f"{path}: certificates in nats per token", **LOOK)
+    for name in ("checkpoint", "quantizer", "coded\nbits", "training\nloss", "paper's\nrecipe", "certificate", "gap"):
+        table.add_column(name, justify="left" if name in ("checkpoint", "quantizer") else "right", no_wrap=True)
+    for _, row in certificates.iterrows():
+        numbers = [f"{row[name]:.3f}" for name in ("train_loss", "paper_recipe", "certificate")]
+        table.add_row(row["checkpoint"], row["quantizer"], f"{row['coded_bits_per_param']:.2f}", *numbers, f"x {row['gap_ratio']:.2f}")
     return table
