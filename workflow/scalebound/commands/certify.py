@@ -10,6 +10,7 @@ from scalebound.architecture_id import read_architecture
 from scalebound.bounds.ceilings import Grids as CeilingGrids
 from scalebound.bounds.certificate import CertificateSettings, certify
 from scalebound.commands.arguments import add_settings, read_json_option, read_settings
+from scalebound.commands.bound import CODE_STAGES
 from scalebound.config import Certificate, Grids
 from scalebound.errors import InputError
 from scalebound.provenance import check_keys, describe_files, file_sha256, identity, read_json
