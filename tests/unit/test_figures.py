@@ -54,7 +54,13 @@ def certificates():
     return pd.DataFrame(rows | {"gap_ratio": 0.64, "coded_bits_per_param": 2.5})
 
 
-TABLES = {"comparison": comparison, "certificates": certificates}
+def known_truth():
+    """Three checkpoints on an oracle stream and one that is not."""
+    truth = np.array([3.9, 3.6, 3.2, np.nan])
+    return certificates().assign(true_risk=truth, trained_risk=truth - 0.1)
+
+
+TABLES = {"comparison": comparison, "certificates": certificates, "oracle": known_truth}
 
 
 @pytest.mark.parametrize("name", FIGURES)

@@ -29,7 +29,9 @@ BOUNDS = Columns(
 _COMPARED = ("train_loss", "paper_bound", "azuma_bound")
 COMPARISON = Columns(("checkpoint", "status"), (), (*_COMPARED, *(f"{name}_published" for name in _COMPARED)))
 _STEPS = ("paper_recipe", "real_code_length", "geometric", "shorter_code", "estimate", "certificate")
-CERTIFICATES = Columns(("checkpoint", "quantizer"), ("n_params", "train_loss", *_STEPS, "gap_ratio", "coded_bits_per_param"), ("true_risk", "trained_risk"))
+CERTIFICATES = Columns(
+    ("checkpoint", "quantizer"), ("n_params", "n_tokens", "train_loss", *_STEPS, "gap_ratio", "coded_bits_per_param"), ("true_risk", "trained_risk")
+)
 TABLES = {"bounds.csv": BOUNDS, "comparison.csv": COMPARISON, "certificates.csv": CERTIFICATES}
 
 
