@@ -31,7 +31,7 @@ COMPARISON = Columns(("checkpoint", "status"), (), (*_COMPARED, *(f"{name}_publi
 _STEPS = ("paper_recipe", "real_code_length", "geometric", "tuned", "estimate", "certificate")
 CERTIFICATES = Columns(
     ("checkpoint", "quantizer"),
-    ("n_params", "train_loss", *_STEPS, "gap_ratio", "coded_bits_per_param"),
+    ("n_params", "n_tokens", "train_loss", *_STEPS, "gap_ratio", "coded_bits_per_param"),
     ("true_risk", "trained_risk", "rate_chosen"),
 )
 TABLES = {"bounds.csv": BOUNDS, "comparison.csv": COMPARISON, "certificates.csv": CERTIFICATES}
