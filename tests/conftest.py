@@ -79,6 +79,13 @@ class Workspace:
         return sorted(jobs)
 
 
+def pytest_collection_modifyitems(items):
+    """Tests that share a finished run stay with one worker, and so do those of one file: what they share is made once."""
+    for item in items:
+        shares_run = {"finished", "finished_copy"} & set(item.fixturenames)
+        item.add_marker(pytest.mark.xdist_group("finished" if shares_run else item.nodeid.split("::")[0]))
+
+
 @pytest.fixture
 def workspace(tmp_path):
     """A fresh copy of the workflow without results."""
