@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 STREAM, RUN, CHECKPOINT = "results/streams/smoke-sources", "results/training/smoke-6k", "results/smoke/smoke-6k"
-QUANTIZER = f"{CHECKPOINT}/quantizers/gptq-4"
+QUANTIZER, CODED = f"{CHECKPOINT}/quantizers/gptq-4", f"{CHECKPOINT}/quantizers/coded"
 # run record of one job of each stage
 RECORDS = {
     "fetch-corpus": f"{STREAM}/wheels/run.json",
@@ -18,10 +18,13 @@ RECORDS = {
     "sample": f"{CHECKPOINT}/sample/score/run.json",
     "score": f"{CHECKPOINT}/score/run.json",
     "quantize": f"{QUANTIZER}/quantize/run.json",
+    "compress": f"{CODED}/encode/run.json",
     "encode": f"{QUANTIZER}/encode/run.json",
     "decode": f"{QUANTIZER}/decode/run.json",
     "bound": f"{QUANTIZER}/bound/run.json",
     "table": "results/smoke/bounds.run.json",
+    "certify": f"{CODED}/certificate/run.json",
+    "certificates": "results/smoke/certificates.run.json",
     "figures": "results/smoke/figures/terms.run.json",
     "resolved-config": "results/smoke/config.run.json",
 }

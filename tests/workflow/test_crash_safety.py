@@ -23,7 +23,7 @@ from scalebound.audit.run import audit
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="process groups and SIGKILL are POSIX")
 
 # how often one job of each stage is killed
-KILLS = dict.fromkeys(RECORDS, 6) | {"fetch-corpus": 3, "tokenize": 4, "train": 5, "figures": 3}
+KILLS = dict.fromkeys(RECORDS, 6) | {"fetch-corpus": 3, "tokenize": 4, "train": 5, "figures": 3, "compress": 2}
 
 
 def files_of(workspace):

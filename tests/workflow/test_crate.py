@@ -78,7 +78,7 @@ def test_there_is_an_action_for_each_record_and_one_for_the_run(graph, records):
     assert {action["@id"] for action in jobs(graph)} == {f"#job/{path}" for path in records}
     assert ids(graph[RUN], "instrument") == [WORKFLOW]
     assert set(ids(graph["./"], "mentions")) == {RUN, *(f"#job/{path}" for path in records)}
-    finals = {"smoke/bounds.csv", "smoke/config.json", "smoke/figures/terms.png", "smoke/figures/terms.pdf"}
+    finals = {"smoke/bounds.csv", "smoke/certificates.csv", "smoke/config.json", "smoke/figures/terms.png", "smoke/figures/terms.pdf"}
     assert finals <= set(ids(graph[RUN], "result"))
 
 
@@ -108,6 +108,15 @@ def test_actions_name_the_inputs_and_the_software_of_the_identities(crated, grap
     assert needed == {**report["packages"], "python": report["python"]}
     assert graph[ids(tool, "identifier")[0]]["value"] == report["code"]
     assert ids(tool, "url") == ["crate/workflow/scalebound/commands/quantize.py"]
+
+
+def test_a_certificate_is_described_by_its_own_identity_and_not_by_that_of_a_copy_beside_it(crated, graph):
+    folder = "smoke/smoke-6k/quantizers/coded"
+    made = json.loads(crated.path(f"results/{folder}/certificate/certificate.json").read_text())["identity"]
+    action = graph[f"#job/{folder}/certificate/run.json"]
+    read = {identifier for identifier in ids(action, "object") if graph[identifier]["@type"] == "File"}
+    assert read == {entry["path"].removeprefix("results/") for entry in made["inputs"].values()}
+    assert parameters(graph, action)["confidence"] == "betting"
 
 
 def test_every_file_lies_there_as_described(crated, graph):
@@ -261,7 +270,7 @@ def test_older_code_is_told(crated, tmp_path):
     made.append("workflow/scalebound/commands/figures.py", "\n\nEDITED = True\n")
     assert made.scalebound("crate").returncode == 0
     entities = {entity["@id"]: entity for entity in json.loads(made.path(METADATA).read_text())["@graph"]}
-    assert "4 jobs ran other code than that in crate/" in entities["./"]["description"]
+    assert "5 jobs ran other code than that in crate/" in entities["./"]["description"]
     tools = [entity for entity in entities.values() if entity["@type"] == "SoftwareApplication" and "url" not in entity and entity["@id"].startswith("#tool/")]
     assert [tool["name"] for tool in tools] == ["scalebound figures"]
 

@@ -107,7 +107,7 @@ def inside(local, monkeypatch):
 def ordered(inside, tmp_path):
     """The jobs of the row on ordered rows as its rules run them, but in this process: torch is imported already."""
     common, own = (yaml.safe_load(inside.path(path).read_text()) for path in ("config/config.yaml", CONFIG))
-    plan, row = Plan.from_configuration({**common, **own, "published": {}}), ("ordered", "single")
+    plan, row = Plan.from_configuration({**common, **own, "training": {}, "published": {}}), ("ordered", "single")
     listing, model, windows = (tmp_path / name for name in ("resolved.json", "model.json", "windows.parquet"))
     draw = ["--settings", plan.draw_settings("score"), "--stream", listing, "--tokens-seen", plan.row(*row).tokens_seen]
     commands = [

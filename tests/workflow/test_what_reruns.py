@@ -17,15 +17,16 @@ def test_a_new_row_runs_its_own_chain_only(finished_copy):
     jobs = finished_copy.pending()
     own = [log for _, log in jobs if log.startswith("results/smoke/smoke-6k-early/")]
     rest = {log for _, log in jobs if not log.startswith("results/smoke/smoke-6k-early/")}
-    # resolve, two draws, the checkpoint's score, and for two quantizers quantize, encode, decode, score, bound
-    assert len(own) == 4 + 2 * 5
+    # resolve, four draws, the checkpoint's score; for two quantizers quantize, encode, decode, score, bound; for the coded one
+    # compress in place of quantize and encode; for the certificate a score and itself
+    assert len(own) == 6 + 2 * 5 + 4 + 2
     # and what is about the whole family: its saved configuration and rows, its table, its figures
-    figures = {f"results/smoke/figures/{name}.log" for name in ("bounds_by_size", "terms", "loss_variation", "rates")}
-    assert rest == {"results/smoke/config.log", "results/smoke/bounds.log", *figures}
+    figures = {f"results/smoke/figures/{name}.log" for name in ("bounds_by_size", "terms", "loss_variation", "rates", "certificates")}
+    assert rest == {"results/smoke/config.log", "results/smoke/bounds.log", "results/smoke/certificates.log", *figures}
 
 
 def test_a_new_quantizer_leaves_the_others_alone(finished_copy):
-    finished_copy.edit("config/smoke.yaml", "quantize_with: [rtn-4, gptq-4]", "quantize_with: [rtn-4, gptq-4, gptq-3]")
+    finished_copy.edit("config/smoke.yaml", "quantize_with: [rtn-4, gptq-4, coded]", "quantize_with: [rtn-4, gptq-4, coded, gptq-3]")
     jobs = finished_copy.pending()
     chains = {log for _, log in jobs if "/quantizers/" in log}
     assert len(chains) == 2 * 5
@@ -44,13 +45,38 @@ def test_a_larger_model_to_train_does_not_retrain_the_others(finished_copy):
 def test_an_edited_module_reruns_its_stages_and_what_follows(finished_copy):
     finished_copy.append("workflow/scalebound/scoring.py", "\nEDITED = True\n")
     changed = rules(finished_copy.pending())
-    assert {"score", "score_quantized", "quantize", "bound", "table", "figures"} <= changed
+    assert {"score", "score_quantized", "quantize", "compress", "bound", "table", "score_certify", "certify", "certificates", "figures"} <= changed
     assert not {"train_smoke_6k", "tokenize", "tokenizer", "documents", "sample", "resolve"} & changed
 
 
 def test_an_edited_formula_reruns_bounds_only(finished_copy):
+    """The table of certificates shows bounds beside them; no certificate is made again."""
     finished_copy.append("workflow/scalebound/bounds/azuma.py", "\nEDITED = True\n")
-    assert rules(finished_copy.pending()) == {"bound", "table", "figures"}
+    assert rules(finished_copy.pending()) == {"bound", "table", "certificates", "figures"}
+
+
+def test_an_edit_of_how_certificates_are_made_reruns_them_only(finished_copy):
+    finished_copy.append("workflow/scalebound/bounds/confidence.py", "\nEDITED = True\n")
+    assert rules(finished_copy.pending()) == {"certify", "certificates", "figures"}
+
+
+def test_an_edit_of_how_certificates_are_verified_reruns_nothing(finished_copy):
+    finished_copy.append("workflow/scalebound/bounds/recheck.py", "\nEDITED = True\n")
+    assert finished_copy.pending() == []
+
+
+def test_another_draw_of_the_certificate_leaves_bounds_and_codes_alone(finished_copy):
+    finished_copy.edit("config/smoke.yaml", "certify: {windows: 128, seed: 404}", "certify: {windows: 128, seed: 405}")
+    # the configuration of the run is written again
+    assert rules(finished_copy.pending()) == {"resolved_config", "sample", "score_certify", "certify", "certificates", "figures"}
+
+
+def test_another_draw_to_tune_on_reruns_the_coded_quantizer_only(finished_copy):
+    finished_copy.edit("config/smoke.yaml", "tuning: {windows: 40, seed: 303}", "tuning: {windows: 40, seed: 304}")
+    jobs = finished_copy.pending()
+    assert "compress" in rules(jobs)
+    assert "quantize" not in rules(jobs)
+    assert not [log for _, log in jobs if "/rtn-4/" in log or "/gptq-4/" in log]
 
 
 def test_comments_docstrings_and_formatting_rerun_nothing(finished_copy):

@@ -148,7 +148,7 @@ def _job(results, record):
     place = results / record.path
     for path, sha256 in record.outputs.items():
         _check_digest(results / path, sha256, place)
-    identity = _identity(results, record.outputs, place)
+    identity = _identity(results, record.outputs, record.value["stage"], place)
     read = {entry["path"]: entry["sha256"] for entry in identity["inputs"].values()} | _model_files(results, identity, record.base, place)
     inside = {name: sha256 for name, sha256 in read.items() if PurePosixPath(name).is_relative_to(record.base)}
     external = {name: sha256 for name, sha256 in read.items() if name not in inside}
@@ -191,13 +191,15 @@ def _inside(name, base, place):
         raise InputError(place, f"names {name}, which lies outside of {base}", "Keep what a run reads and writes in its results folder") from None
 
 
-def _identity(results, outputs, place):
-    """The identity that the job's outputs share, from the first that carries it: weights, messages and wheels do not."""
+def _identity(results, outputs, stage, place):
+    """The identity that the job's outputs share, from the first that carries it: weights, messages and wheels do not, and copies carry another's."""
     for path in sorted(outputs):
         try:
-            return read_identity(results / path)
+            identity = read_identity(results / path)
         except InputError:
             continue
+        if identity["stage"] == stage:
+            return identity
     raise InputError(place, "none of its outputs can tell what it was made from", "Delete them and let snakemake make them again")
 
 

@@ -105,16 +105,17 @@ def _pairs_of_configuration(folder):
 def _checkpoint(files, family, slug, quantizers):
     home, folder = anchor(family, slug), f"{family}/{slug}"
     make = functools.partial(attempt, files)
-    certified = _certified(files, family)
+    configured = _certified(files, family)
+    certified = [name for name in quantizers if name == configured or _has_certificate(files, folder, name)]
     made = {
         "slug": slug,
         "anchor": home,
         "resolved": make(f"{home}/resolve", sections.resolved, folder),
-        "draws": [(name, make(f"{home}/sample/{name}", sections.draw, folder, name)) for name in _draws(files.root / folder)],
+        "draws": [(name, make(f"{home}/sample/{name}", sections.draw, folder, name)) for name in _draws(files.root / folder, certified)],
         "scores": make(f"{home}/score", scores.plain_scores, folder),
         "worst": make(f"{home}/score/windows", scores.worst_windows, folder),
         "training": make(f"{home}/resolve/training", sections.training, folder) if _is_trained(files, family, slug) else None,
-        "quantizers": [_quantizer(make, folder, home, name, name == certified or _has_certificate(files, folder, name)) for name in quantizers],
+        "quantizers": [_quantizer(make, folder, home, name, name in certified) for name in quantizers],
     }
     streams = [section.content.get("stream") for section in (made["resolved"], *(draw for _, draw in made["draws"]))]
     made["stream"] = next((stream for stream in streams if isinstance(stream, str) and stream), None)
@@ -138,9 +139,9 @@ def _is_trained(files, family, slug):
     return sources in ([], ["trained"])
 
 
-def _draws(folder):
-    """The draws of a checkpoint: the two that every one has, and those that lie there."""
-    found = {path.name for path in (folder / "sample").glob("*") if path.is_dir()}
+def _draws(folder, certified):
+    """The draws of a checkpoint: the two that every one has, that of a certificate, and those that lie there."""
+    found = {path.name for path in (folder / "sample").glob("*") if path.is_dir()} | ({"certify"} if certified else set())
     return ["score", "calibration", *sorted(found - {"score", "calibration"})]
 
 

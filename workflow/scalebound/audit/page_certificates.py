@@ -27,6 +27,8 @@ _CONFIDENCE = {"betting": "betting", "empirical_bernstein": "empirical Bernstein
 def certificates_table(section, family):
     """certificates.csv: the way from the paper's recipe to each certificate; every number leads to where it comes from."""
     table = section.csv(f"{family}/certificates.csv")
+    if table.empty:
+        raise ValueError(f"{section.name(f'{family}/certificates.csv')}: no row in it")
     section.json(f"{family}/certificates.identity.json", "certificates")
     return {"rows": [_row(anchor(family, row["checkpoint"]), row) for _, row in table.iterrows()], "steps": [title for _, title in STEPS]}
 

@@ -39,6 +39,8 @@ def run(arguments):
     result = certify_files(inputs, settings, grids)
     made_of = identity("certify", inputs, {**settings.model_dump(), "ceilings": grids.model_dump()}, packages=["numpy", "scipy"])
     folder = Path(arguments.out).parent
+    if Path(arguments.scores).resolve() != (folder / "scores.parquet").resolve():
+        raise InputError(arguments.scores, f"not scores.parquet in {folder}", "A certificate and its scores lie in one folder: write it beside them")
     for name, source in zip(COPIES, (arguments.message, arguments.architecture, arguments.windows)):
         with atomic.replacing(folder / name) as temporary, open(source, "rb") as file:
             _copy(file, temporary)
