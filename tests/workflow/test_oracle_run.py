@@ -18,6 +18,7 @@ import pytest
 import yaml
 
 from scalebound.audit.expected import jobs_of_family
+from scalebound.audit.page import write_page
 from scalebound.audit.run import audit
 from scalebound.bounds.ceilings import Grids
 from scalebound.bounds.certificate import CertificateSettings, certify
@@ -134,6 +135,16 @@ def test_the_rules_make_exactly_what_the_audit_expects(truth):
 
 def test_the_audit_finds_nothing(truth):
     assert audit(truth.path("results"), workers=1).findings == []
+
+
+def test_the_page_shows_a_stream_that_a_model_wrote(truth, tmp_path):
+    """Its rows and who drew them, windows as text by the oracle's own tokenizer, and nothing that cannot be shown."""
+    write_page(truth.path("results"), tmp_path / "audit.html")
+    page = (tmp_path / "audit.html").read_text()
+    assert 'class="problem"' not in page
+    assert "step 120 of run smoke-13k, seed 3" in page
+    assert 'id="streams/written/documents"' not in page
+    assert 'id="streams/smoke-sources/documents"' in page
 
 
 TAMPERED = ["results/streams/written/rows40/tokens.bin", "results/streams/written/rows40/stream.json", f"{CERTIFIED['again']}/true_risk.json"]

@@ -143,11 +143,14 @@ def _rows_in(stream):
 
 def _stream(files, name, rows):
     home = anchor("streams", name)
+    made = [(folder, attempt(files, f"{home}/{anchor(folder)}", sections.rows, f"streams/{name}/{folder}")) for folder in rows]
     return {
         "name": name,
         "anchor": home,
+        # a stream that a model wrote has rows and nothing else
+        "drawn": any(section.content.get("drawn") for _, section in made),
         "documents": attempt(files, f"{home}/documents", sections.documents, name),
         "tokenizer": attempt(files, f"{home}/tokenizer", sections.tokenizer, name),
         "wheels": attempt(files, f"{home}/wheels", sections.wheels, name),
-        "rows": [(folder, attempt(files, f"{home}/{anchor(folder)}", sections.rows, f"streams/{name}/{folder}")) for folder in rows],
+        "rows": made,
     }

@@ -75,6 +75,9 @@ class Section:
         """The path of a file that carries no identity."""
         return self._show(path)
 
+    def exists(self, path):
+        return (self._files.root / path).is_file()
+
     def vouched(self, files, folder):
         """The files of `folder` that an artifact vouches for with size and sha256: named here, but not read."""
         named = [{"name": self._files.name(f"{folder}/{file['name']}"), "bytes": size(file["bytes"]), "sha256": file["sha256"]} for file in files]
