@@ -173,15 +173,21 @@ def _rows_in(stream):
 
 def _stream(files, name, rows):
     home = anchor("streams", name)
+<<<<<<< HEAD
     folder = files.root / "streams" / name
     if _is_listed(files, name) or ((folder / "resolved.json").exists() and not (folder / "documents.parquet").exists()):
         return {"name": name, "anchor": home, "listing": attempt(files, f"{home}/listing", streams_made.listing, name)}
+=======
+    made = [(folder, attempt(files, f"{home}/{anchor(folder)}", sections.rows, f"streams/{name}/{folder}")) for folder in rows]
+>>>>>>> 170828f227a09353d78a66a4aee2c2821f9a7a00
     return {
         "listing": None,
         "name": name,
         "anchor": home,
+        # a stream that a model wrote has rows and nothing else
+        "drawn": any(section.content.get("drawn") for _, section in made),
         "documents": attempt(files, f"{home}/documents", sections.documents, name),
         "tokenizer": attempt(files, f"{home}/tokenizer", sections.tokenizer, name),
         "wheels": attempt(files, f"{home}/wheels", sections.wheels, name),
-        "rows": [(folder, attempt(files, f"{home}/{anchor(folder)}", sections.rows, f"streams/{name}/{folder}")) for folder in rows],
+        "rows": made,
     }

@@ -83,6 +83,9 @@ class Section:
         """The path of a file that carries no identity."""
         return self._show(path)
 
+    def exists(self, path):
+        return (self._files.root / path).is_file()
+
     def vouched(self, files, folder):
         """The files of `folder` that an artifact vouches for with size and sha256: named here, but not read."""
         return self.listed(files, self._files.name(folder))

@@ -5,6 +5,7 @@ import numpy as np
 from scalebound.audit import page_charts as charts
 from scalebound.audit.page_text import TokenNumbers, TokenText
 from scalebound.audit.page_values import number, whole
+from scalebound.corpus.rows import MAKERS
 
 WINDOWS_SHOWN = 3
 BINS = 40
@@ -79,6 +80,18 @@ def stream_of(made):
     return parts[parts.index("streams") + 1]
 
 
+def _text_stream(section, made):
+    """The stream whose tokenizer the tokens are of: of a stream that a model wrote, the one that this model was trained on."""
+    tokens = PurePosixPath(made["inputs"]["tokens"]["path"])
+    listing = "/".join((*tokens.parts[-4:-1], "stream.json"))
+    if section.exists(f"streams/{tokens.parts[-3]}/tokenizer.json") or not section.exists(listing):
+        return tokens.parts[-3]
+    written = section.json(listing, MAKERS)["identity"]
+    if written["stage"] != "generate":
+        return tokens.parts[-3]
+    return _text_stream(section, section.json(f"training/{written['settings']['run']}/checkpoints.json", "train")["identity"])
+
+
 def _shares(losses, edges):
     return np.histogram(losses, edges)[0] / losses.size * 100
 
@@ -91,9 +104,13 @@ def _statistics(values):
 def _texts(section, checkpoint, losses, order, before=None):
     """Windows as coloured text; `before` are the plain model's losses when `losses` are another model's."""
     row_ids, tokens, made = section.windows(f"{checkpoint}/sample/score/windows.parquet")
+<<<<<<< HEAD
     tokenizer = f"streams/{stream_of(made)}/tokenizer.json"
     # only a stream that the workflow made has its tokenizer beside it
     text = TokenText(section.file(tokenizer)) if "tokens" in made["inputs"] else TokenNumbers()
+=======
+    text = TokenText(section.file(f"streams/{_text_stream(section, made)}/tokenizer.json"))
+>>>>>>> 170828f227a09353d78a66a4aee2c2821f9a7a00
     shown = []
     for i in map(int, order):
         means = {"mean": number(losses[i].mean()), "before": None if before is None else number(before[i].mean())}

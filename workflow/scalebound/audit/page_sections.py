@@ -184,14 +184,14 @@ def rows(section, folder):
         ("vocabulary V", whole(data["vocab_size"])),
         ("digest pinned in the configuration", "yes" if data["identity"]["settings"]["pinned"] else "no"),
     ]
-    return {"facts": facts, "files": section.vouched(data["files"], folder)}
+    return {"facts": facts, "files": section.vouched(data["files"], folder), "drawn": data["identity"]["stage"] == "generate"}
 
 
 def _source(data):
     """What rows were made from, in words: documents, or a checkpoint that drew them."""
     used = data["identity"]["settings"]
     if data["identity"]["stage"] == "generate":
-        return [("drawn from", f"step {whole(used['step'])} of run {used['run']}, seed {used['seed']}")]
+        return [("drawn from", f"step {used['step']} of run {used['run']}, seed {used['seed']}")]
     return [("documents used", whole(data["documents"])), ("bytes of these documents", size(data["bytes"]))]
 
 

@@ -13,7 +13,7 @@ import torch
 
 from scalebound.progress import progress
 
-TOKENS_PER_BATCH = 4096
+TOKENS_PER_BATCH = 512  # of V float64 each: larger blocks leave the cache and are slower
 
 
 @dataclass(frozen=True)
