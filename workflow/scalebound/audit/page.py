@@ -164,7 +164,7 @@ def _is_listed(files, name):
     """Whether the configuration of a family takes the stream from somewhere else, so that only a listing of it is here."""
     settings = [files.configuration(family)["config"].get("streams") for family in _family_names(files.root)]
     kinds = [section[name].get("kind") for section in settings if isinstance(section, dict) and isinstance(section.get(name), dict)]
-    return any(kind != "wheels" for kind in kinds)
+    return any(kind not in ("wheels", "oracle") for kind in kinds)
 
 
 def _rows_in(stream):
@@ -173,13 +173,10 @@ def _rows_in(stream):
 
 def _stream(files, name, rows):
     home = anchor("streams", name)
-<<<<<<< HEAD
     folder = files.root / "streams" / name
     if _is_listed(files, name) or ((folder / "resolved.json").exists() and not (folder / "documents.parquet").exists()):
         return {"name": name, "anchor": home, "listing": attempt(files, f"{home}/listing", streams_made.listing, name)}
-=======
     made = [(folder, attempt(files, f"{home}/{anchor(folder)}", sections.rows, f"streams/{name}/{folder}")) for folder in rows]
->>>>>>> 170828f227a09353d78a66a4aee2c2821f9a7a00
     return {
         "listing": None,
         "name": name,

@@ -1,5 +1,7 @@
 """Token losses on the audit page: histograms, quantiles, and windows as coloured text."""
 
+from pathlib import PurePosixPath
+
 import numpy as np
 
 from scalebound.audit import page_charts as charts
@@ -104,13 +106,8 @@ def _statistics(values):
 def _texts(section, checkpoint, losses, order, before=None):
     """Windows as coloured text; `before` are the plain model's losses when `losses` are another model's."""
     row_ids, tokens, made = section.windows(f"{checkpoint}/sample/score/windows.parquet")
-<<<<<<< HEAD
-    tokenizer = f"streams/{stream_of(made)}/tokenizer.json"
-    # only a stream that the workflow made has its tokenizer beside it
-    text = TokenText(section.file(tokenizer)) if "tokens" in made["inputs"] else TokenNumbers()
-=======
-    text = TokenText(section.file(f"streams/{_text_stream(section, made)}/tokenizer.json"))
->>>>>>> 170828f227a09353d78a66a4aee2c2821f9a7a00
+    # only a stream that the workflow made has its tokenizer here
+    text = TokenText(section.file(f"streams/{_text_stream(section, made)}/tokenizer.json")) if "tokens" in made["inputs"] else TokenNumbers()
     shown = []
     for i in map(int, order):
         means = {"mean": number(losses[i].mean()), "before": None if before is None else number(before[i].mean())}
