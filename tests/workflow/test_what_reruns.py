@@ -56,7 +56,7 @@ def test_an_edited_formula_reruns_bounds_only(finished_copy):
 
 
 def test_an_edit_of_how_certificates_are_made_reruns_them_only(finished_copy):
-    finished_copy.append("workflow/scalebound/bounds/confidence.py", "\nEDITED = True\n")
+    finished_copy.append("workflow/scalebound/commands/certify.py", "\nEDITED = True\n")
     assert rules(finished_copy.pending()) == {"certify", "certificates", "figures"}
 
 
