@@ -16,6 +16,7 @@ from scalebound.audit import page_streams as streams_made
 from scalebound.audit.page_files import DAMAGE, Files, attempt
 from scalebound.audit.page_text import legend
 from scalebound.audit.page_values import anchor
+from scalebound.stream_settings import MADE_HERE
 
 TEMPLATES = Path(__file__).resolve().parent / "templates"
 
@@ -164,7 +165,7 @@ def _is_listed(files, name):
     """Whether the configuration of a family takes the stream from somewhere else, so that only a listing of it is here."""
     settings = [files.configuration(family)["config"].get("streams") for family in _family_names(files.root)]
     kinds = [section[name].get("kind") for section in settings if isinstance(section, dict) and isinstance(section.get(name), dict)]
-    return any(kind not in ("wheels", "oracle") for kind in kinds)
+    return any(kind not in MADE_HERE for kind in kinds)
 
 
 def _rows_in(stream):

@@ -14,7 +14,8 @@ def add_arguments(parser):
     parser.add_argument("--bounds", required=True, nargs="+", help="bounds.json files of the same checkpoints")
     parser.add_argument("--true-risks", nargs="*", default=[], help="true_risk.json files, of checkpoints on oracle streams")
     parser.add_argument("--paper-quantizer", required=True, help="the quantizer that the paper's recipe takes")
-    parser.add_argument("--untuned", default="", help="a quantizer to show on the way, if any")
+    # snakemake writes an empty word as nothing at all
+    parser.add_argument("--untuned", nargs="?", default="", const="", help="a quantizer to show on the way, if any")
     parser.add_argument("--out", required=True, help="certificates.csv")
     parser.add_argument("--out-identity", required=True, help="identity of the table")
 
