@@ -138,7 +138,7 @@ def test_numbers_of_the_certificates_are_those_of_their_table(page, certificates
         home = f"#smoke/{row['checkpoint']}/quantizers/{row['quantizer']}"
         assert (row["certificate"], f"{float(row['certificate']):.3f}") in page.linked[f"{home}/certificate"]
         assert (row["estimate"], f"{float(row['estimate']):.3f}") in page.linked[f"{home}/certificate"]
-        assert (row["shorter_code"], f"{float(row['shorter_code']):.3f}") in page.linked[f"{home}/bound"]
+        assert (row["tuned"], f"{float(row['tuned']):.3f}") in page.linked[f"{home}/bound"]
         for step in ("paper_recipe", "real_code_length", "geometric"):
             assert (row[step], f"{float(row[step]):.3f}") in page.linked[f"#smoke/{row['checkpoint']}"]
 

@@ -89,7 +89,7 @@ def test_certificates_are_a_table_of_their_own_and_lie_below_the_paper_s_recipe(
         assert row.certificate == pytest.approx(sum(certificate["terms"].values()), rel=1e-9)
         assert row.estimate == pytest.approx(certificate["estimate"]["best"]["value"], rel=1e-9)
         assert (row.paper_recipe, row.real_code_length) == tuple(lines.loc["gptq-4", ["freedman_bound", "freedman_bound_coded"]])
-        assert (row.geometric, row.shorter_code) == (lines.loc["gptq-4", "geometric_bound_coded"], lines.loc["coded", "geometric_bound_coded"])
+        assert (row.geometric, row.tuned) == (lines.loc["gptq-4", "geometric_bound_coded"], lines.loc["coded", "geometric_bound_coded"])
         assert row.train_loss < row.estimate < row.certificate < row.paper_recipe
         assert row.gap_ratio == pytest.approx((row.certificate - row.train_loss) / (row.paper_recipe - row.train_loss), rel=1e-6)
         assert row.failure_probability == pytest.approx(0.01)

@@ -166,6 +166,13 @@ class Plan:
     def training_settings(self, run):
         return _json(self._run(run))
 
+    def draws_used(self):
+        """Names of the draws that something is made from."""
+        used = {"score", "calibration"}
+        used |= {"tuning"} if set(self.quantizers_of("coded")) & set(self.config.quantize_with) else set()
+        used |= {"certify"} if self.config.certificate.quantizer is not None else set()
+        return [name for name in self.config.sampling.draws() if name in used]
+
     def draw_settings(self, draw):
         return _json(self.config.sampling.draws()[draw])
 

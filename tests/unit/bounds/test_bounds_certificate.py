@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scalebound.bounds import linearization
+from scalebound.bounds import linearization, recheck
 from scalebound.bounds.ceilings import Grids, family_of
 from scalebound.bounds.certificate import CertificateSettings, certify, plug_in
 from scalebound.bounds.complexity import alpha_grid, s_grid
@@ -281,3 +281,13 @@ def test_a_value_outside_a_range_too_narrow_stops_the_certificate(scores, monkey
     monkeypatch.setattr(linearization.Room, "linearized", narrow)
     with pytest.raises(InputError, match="range must cover"):
         certificate_of(scores)
+
+
+@pytest.mark.parametrize("code_length_bits", [10**6, 10**8, 10**9])
+@pytest.mark.parametrize("scale", [0.0, 1.0])
+def test_a_code_far_longer_than_the_data_gives_a_vacuous_certificate_not_an_error(code_length_bits, scale):
+    nll = scale * np.abs(np.random.default_rng(0).normal(size=(64, 16)))
+    certificate = certify(nll, np.zeros_like(nll), 512, 10_000, code_length_bits, CertificateSettings())
+    assert np.isfinite(certificate["value"])
+    assert certificate["value"] > np.log(512)
+    assert recheck.disagreements(nll, np.zeros_like(nll), certificate) == []

@@ -123,7 +123,7 @@ def _checkpoint_jobs(plan, row):
     folder = f"results/{row.family}/{row.slug}"
     resolved = f"{folder}/resolve/resolved.json"
     jobs = [*(_release_jobs(plan, row, folder) if row.source == "hub" else []), _resolve_job(plan, row, folder)]
-    jobs += [_draw_job(plan, row, folder, draw) for draw in plan.config.sampling.draws()]
+    jobs += [_draw_job(plan, row, folder, draw) for draw in plan.draws_used()]
     jobs.append(_score_job(plan, folder, resolved, folder))
     for quantizer in plan.config.quantize_with:
         jobs += _quantizer_jobs(plan, folder, quantizer)

@@ -17,7 +17,7 @@ STEPS = (
     ("paper_recipe", ("paper’s recipe,", "(F)")),
     ("real_code_length", ("real code", "length")),
     ("geometric", ("(G) in place", "of (F)")),
-    ("shorter_code", ("shorter", "code")),
+    ("tuned", ("codes", "tuned")),
     ("estimate", ("on the draw of", "the certificate")),
 )
 _METHODS = {"geometric": "geometric mean (G)", "freedman": "Freedman (F)"}
@@ -35,7 +35,7 @@ def certificates_table(section, family):
 
 def _row(here, row):
     home = f"{here}/quantizers/{anchor(row['quantizer'])}"
-    targets = {"paper_recipe": here, "real_code_length": here, "geometric": here, "shorter_code": f"{home}/bound", "estimate": f"{home}/certificate"}
+    targets = {"paper_recipe": here, "real_code_length": here, "geometric": here, "tuned": f"{home}/bound", "estimate": f"{home}/certificate"}
     return {
         "slug": row["checkpoint"],
         "anchor": here,

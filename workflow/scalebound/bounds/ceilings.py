@@ -13,6 +13,8 @@ from scalebound.bounds.complexity import alpha_grid, s_grid
 from scalebound.bounds.smoothing import reference_loss, worst_case_loss
 from scalebound.errors import InputError
 
+LEAST_WEIGHT = 1e-300
+
 
 @dataclass(frozen=True)
 class Grids:
@@ -71,7 +73,8 @@ class EntropyCeilings:
 
     def weight(self, room, point, c):
         """Of the tangent that touches (G) at the means over these windows; any other is as valid."""
-        return math.exp(room.log_room.mean() - c)
+        # exp underflows for a code that is hundreds of times longer than the data: the bound is vacuous then, not undefined
+        return max(math.exp(room.log_room.mean() - c), LEAST_WEIGHT)
 
 
 @dataclass(frozen=True)

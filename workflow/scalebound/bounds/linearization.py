@@ -21,6 +21,8 @@ import numpy as np
 from scalebound.bounds import smoothing
 from scalebound.bounds.geometric import from_means, tangent
 
+LEAST_WIDTH = 1e-9  # nats
+
 
 @dataclass(frozen=True)
 class BoundedMean:
@@ -70,6 +72,8 @@ class Room:
         nearest = min(max(least + weight, lowest), highest)
         high = max(ceiling - weight * math.log(ceiling - worst) for ceiling in self.ceilings)
         low = nearest - weight * math.log(nearest - least)
+        # a vanishing weight (a very large C) leaves no range; a hair more is as valid, and a bet needs some
+        high = max(high, low + LEAST_WIDTH)
         return BoundedMean(self.ceiling - weight * self.log_room, low, high, tangent(0.0, 0.0, weight, c))
 
 
