@@ -9,7 +9,8 @@ OTHER_LOOKS = ((style.GREEN, "s", "-."), (style.VERMILION, "D", ":"), (style.SKY
 
 def draw(table):
     """`table` holds all rows of a family; quantizers of one method, named method-bits, form a line."""
-    table = table.assign(method=table["quantizer"].str.split("-").str[0], gap=table["freedman_bound_coded"] - table["train_loss"])
+    method = table["quantizer"].str.replace(r"-[0-9]+$", "", regex=True)
+    table = table.assign(method=method, gap=table["freedman_bound_coded"] - table["train_loss"])
     sizes = sorted(table["n_params"].unique())
     others = [method for method in sorted(table["method"].unique()) if method not in LOOKS]
     looks = LOOKS | {method: OTHER_LOOKS[k % len(OTHER_LOOKS)] for k, method in enumerate(others)}
