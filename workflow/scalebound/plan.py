@@ -183,7 +183,8 @@ class Plan:
         return _json(self.config.quantizers[quantizer])
 
     def certificate_settings(self):
-        return _json(self.config.certificate)
+        """Without what is only shown beside certificates: it must not make any of them again."""
+        return _json(self.config.certificate.model_copy(update={"untuned": None}))
 
     def ceiling_settings(self):
         return _json(self.config.bound.ceilings)

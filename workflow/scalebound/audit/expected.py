@@ -253,7 +253,7 @@ def _certificate_jobs(plan, row, checkpoint):
     copies = [f"{folder}/{name}" for name in ("model.sbq", "architecture.json", "windows.parquet")]
     inputs = {"model": f"{checkpoint}/resolve/resolved.json", "code": f"{source}/encode/code.json", "message": f"{source}/encode/model.sbq"}
     inputs |= {"architecture": f"{checkpoint}/resolve/architecture.json", "windows": windows, "scores": scores}
-    settings = plan.config.certificate.model_dump() | {"ceilings": plan.config.bound.ceilings.model_dump()}
+    settings = plan.config.certificate.model_dump(exclude={"untuned"}) | {"ceilings": plan.config.bound.ceilings.model_dump()}
     scoring = plan.config.scoring.model_dump()
     truth = [_true_risk_job(plan, row, checkpoint, folder)] if plan.config.streams[row.stream].kind == "oracle" else []
     return [

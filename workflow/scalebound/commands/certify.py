@@ -37,7 +37,7 @@ def run(arguments):
     grids = read_json_option(arguments.ceilings, Grids, "--ceilings")
     inputs = {name: getattr(arguments, name) for name in ("model", "code", "message", "architecture", "windows", "scores")}
     result = certify_files(inputs, settings, grids)
-    made_of = identity("certify", inputs, {**settings.model_dump(), "ceilings": grids.model_dump()}, packages=["numpy", "scipy"])
+    made_of = identity("certify", inputs, {**settings.model_dump(exclude={"untuned"}), "ceilings": grids.model_dump()}, packages=["numpy", "scipy"])
     folder = Path(arguments.out).parent
     if Path(arguments.scores).resolve() != (folder / "scores.parquet").resolve():
         raise InputError(arguments.scores, f"not scores.parquet in {folder}", "A certificate and its scores lie in one folder: write it beside them")
