@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from filelock import FileLock
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests"))
@@ -79,13 +80,6 @@ class Workspace:
         return sorted(jobs)
 
 
-def pytest_collection_modifyitems(items):
-    """Tests that share a finished run stay with one worker, and so do those of one file: what they share is made once."""
-    for item in items:
-        shares_run = {"finished", "finished_copy"} & set(item.fixturenames)
-        item.add_marker(pytest.mark.xdist_group("finished" if shares_run else item.nodeid.split("::")[0]))
-
-
 @pytest.fixture
 def workspace(tmp_path):
     """A fresh copy of the workflow without results."""
@@ -99,12 +93,23 @@ def new_workspace(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def finished(tmp_path_factory):
-    """A workspace in which the smoke preset has run to its end; tests that change anything take `finished_copy`."""
-    made = Workspace.create(tmp_path_factory.mktemp("smoke") / "workspace")
-    done = made.snakemake()
-    assert done.returncode == 0, done.stdout + done.stderr
-    made.output = done.stdout + done.stderr
+def finished(tmp_path_factory, worker_id):
+    """A workspace in which the smoke preset has run to its end; tests that change anything take `finished_copy`.
+
+    Test processes share it: the first that needs it makes it, the others wait.
+    """
+    base = tmp_path_factory.getbasetemp()
+    shared = (base if worker_id == "master" else base.parent) / "smoke"
+    said = shared / "output.txt"
+    with FileLock(f"{shared}.lock"):
+        if not said.exists():
+            shutil.rmtree(shared, ignore_errors=True)
+            made = Workspace.create(shared / "workspace")
+            done = made.snakemake()
+            assert done.returncode == 0, done.stdout + done.stderr
+            said.write_text(done.stdout + done.stderr)
+    made = Workspace(shared / "workspace")
+    made.output = said.read_text()
     return made
 
 

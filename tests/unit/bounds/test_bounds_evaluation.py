@@ -36,7 +36,8 @@ def too_confident(rng):
 
 def too_modest(rng):
     """Losses well below what the model expects of itself."""
-    return rng.gamma(1, 0.3, 700), rng.gamma(4, 1.0, 700)
+    # no entropy exceeds the logarithm of the vocabulary
+    return rng.gamma(1, 0.3, 700), rng.gamma(4, 1.0, 700).clip(max=np.log(VOCAB_SIZE))
 
 
 DATA = [heavy_tailed, nearly_certain, too_confident, too_modest]

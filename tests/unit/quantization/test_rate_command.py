@@ -20,7 +20,7 @@ SETTINGS = {"exchange": 4.0, "step_offsets": [-12, -8], "sensitivity_windows": 4
 def arguments(saved_neox, calibration, tmp_path):
     atomic.write_json(tmp_path / "architecture.json", {"identity": {"stage": "resolve"}, **saved_neox.architecture})
     files = describe_files(saved_neox.folder, ("config.json", "model.safetensors"))
-    atomic.write_json(tmp_path / "resolved.json", {"identity": {"stage": "resolve"}, "folder": str(saved_neox.folder), "files": files})
+    atomic.write_json(tmp_path / "resolved.json", {"identity": {"stage": "resolve"}, "folder": str(saved_neox.folder), "files": files, "vocab_size": 40})
     for name, seed in (("calibration", 1), ("tuning", 2)):
         order = np.random.default_rng(seed).integers(0, len(calibration), 24)
         windows.write(tmp_path / f"{name}.parquet", order, calibration[order], {"stage": "sample"})
