@@ -14,8 +14,8 @@ CONFIG_CASES = {
     "unknown quantizer": ("[rtn-4, gptq-4, coded]", "[rtn-5, gptq-4, coded]", ["rtn-5", "quantize_with"]),
     "no shell metacharacters": ("families: [smoke]", 'families: ["smoke; touch owned"]', ["families.0", "smoke; touch owned"]),
     "certificate of another quantizer": ("certificate:\n  quantizer: coded", "certificate:\n  quantizer: gptq-3", ["certificate.quantizer", "gptq-3"]),
-    "coded without a draw to tune on": ("  tuning: {windows: 40, seed: 303}\n", "", ["sampling.tuning"]),
-    "certificate without a draw": ("  certify: {windows: 128, seed: 404}\n", "", ["sampling.certify"]),
+    "coded without a draw to tune on": ("  tuning: {windows: 40, seed: 303}\n", "  tuning: null\n", ["sampling.tuning"]),
+    "certificate without a draw": ("  certify: {windows: 128, seed: 404}\n", "  certify: null\n", ["sampling.certify"]),
     "one seed for tuning and certificate": ("seed: 404}", "seed: 303}", ["tuning.seed and certify.seed must differ"]),
     "one seed for both draws": ("seed: 202}", "seed: 101}", ["must differ"]),
 }

@@ -73,6 +73,7 @@ def configure(workspace, tokens):
         },
         "sampling": {"score": {"windows": 32, "seed": 1}, "calibration": {"windows": 8, "seed": 2}},
         "quantize_with": ["rtn-4"],
+        "certificate": {"quantizer": None, "untuned": None},
         "paper_quantizer": "rtn-4",
     }
     workspace.path(CONFIG).write_text(yaml.safe_dump(settings))

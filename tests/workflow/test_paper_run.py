@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 from hub_server import HubServer
 from released_models import ROW_TOKENS, ROWS_PER_STEP, checkpoint_files, stream_files
+from workspace import Workspace
 
 CONFIG = "config/pythia.yaml"
 HEADER = "slug\tfamily\tsource\trepo\trevision\tstep\ttokens_seen\tstream\tnote\n"
@@ -61,8 +62,6 @@ def run(workspace, endpoint, home, *arguments, **more):
 @pytest.fixture(scope="module")
 def paper_run(released, tmp_path_factory):
     """The preset, run to its end; the hub goes away as soon as everything has been fetched."""
-    from conftest import Workspace
-
     hub, tokens = released
     folder = tmp_path_factory.mktemp("paper")
     workspace = Workspace.create(folder / "workspace")

@@ -20,7 +20,7 @@ from scalebound.audit.identities import read_identity
 from scalebound.bounds_table import read_family_table
 from scalebound.certificate_file import read_certificate
 from scalebound.commands import decode, figures
-from scalebound.commands.bound import CODE_STAGES, evaluate_files
+from scalebound.commands.bound import evaluate_files
 from scalebound.commands.certificates import certificates_text
 from scalebound.commands.compare import comparison_text, read_published
 from scalebound.commands.table import read_bounds, table_text
@@ -80,7 +80,7 @@ def check_code(job, folder):
     """The stated code length is that of the file."""
     (report,) = (name for name in job.outputs if name.endswith(".json"))
     (sbq,) = (name for name in job.outputs if name.endswith(".sbq"))
-    code, size = read_json(folder.path(report), CODE_STAGES), folder.path(sbq).stat().st_size
+    code, size = read_json(folder.path(report), message.CODE_STAGES), folder.path(sbq).stat().st_size
     expected = {"bytes": size, "code_length_bits": message.code_length_bits(size)}
     expected["coded_bits_per_param"] = expected["code_length_bits"] / code["n_params"]
     expected["nominal_bits"] = job.settings["bits"] * code["n_params"] if "bits" in job.settings else expected["code_length_bits"]

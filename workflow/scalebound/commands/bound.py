@@ -8,11 +8,10 @@ from scalebound.commands.arguments import add_settings, read_settings
 from scalebound.config import Bound, parse
 from scalebound.errors import InputError, first_line
 from scalebound.provenance import check_keys, identity, read_json
+from scalebound.quantization.message import CODE_STAGES
 from scalebound.tables import identity_of, read_parquet
 
 MODEL_NEEDS = {"checkpoint": dict, "n_params": int, "vocab_size": int}
-# the stages that write a message
-CODE_STAGES = ("encode", "compress")
 CODE_NEEDS = {"nominal_bits_per_param": float, "coded_bits_per_param": float, "nominal_bits": int, "code_length_bits": int}
 
 

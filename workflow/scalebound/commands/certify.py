@@ -10,7 +10,6 @@ from scalebound.architecture_id import read_architecture
 from scalebound.bounds.ceilings import Grids as CeilingGrids
 from scalebound.bounds.certificate import CertificateSettings, certify
 from scalebound.commands.arguments import add_settings, read_json_option, read_settings
-from scalebound.commands.bound import CODE_STAGES
 from scalebound.config import Certificate, Grids
 from scalebound.errors import InputError
 from scalebound.provenance import check_keys, describe_files, file_sha256, identity, read_json
@@ -57,7 +56,7 @@ def certify_files(inputs, settings, grids):
     Raises:
         InputError: files that are unreadable or do not belong together.
     """
-    code = read_json(inputs["code"], CODE_STAGES)
+    code = read_json(inputs["code"], message.CODE_STAGES)
     model = read_json(inputs["model"], "resolve", {"checkpoint": dict, "vocab_size": int, "n_params": int})
     check_keys(model["checkpoint"], {"slug": str, "tokens_seen": int}, inputs["model"])
     architecture = read_architecture(inputs["architecture"])

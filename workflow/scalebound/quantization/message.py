@@ -26,6 +26,7 @@ from scalebound.quantization.packing import pack, packed_size, unpack
 from scalebound.quantization.rate import message as rate_message
 
 MAGIC = b"SBQ1"
+CODE_STAGES = ("encode", "compress")  # the stages that write a message
 _PARAMETER = struct.Struct("<BI")
 
 
