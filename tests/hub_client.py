@@ -20,6 +20,8 @@ def connect(monkeypatch, hub, home):
 
     http.close_session()
     monkeypatch.setattr(constants, "ENDPOINT", hub.endpoint)
+    # a command that another test ran in this process may have forbidden the network before the client was imported
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", hub.endpoint + "/{repo_id}/resolve/{revision}/{filename}")
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(home / "hub"))
     monkeypatch.setattr(constants, "AGENT_HARNESSES_PATH", str(home / "agent_harnesses.json"))
@@ -35,6 +37,7 @@ def environment(hub, home, **more):
     """Variables for another process; `hub` None: nobody answers."""
     endpoint = hub.endpoint if hub else "http://127.0.0.1:9"
     own = {"HF_ENDPOINT": endpoint, "HF_HOME": str(home), "HF_HUB_DISABLE_XET": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1", "OMP_NUM_THREADS": "1"}
+    own |= {"HF_HUB_OFFLINE": "0"}
     return os.environ | {"PYTHONPATH": str(ROOT / "workflow")} | own | more
 
 
