@@ -48,9 +48,3 @@ def finished(tmp_path_factory, worker_id):
 @pytest.fixture
 def finished_copy(finished, tmp_path):
     return finished.copy(tmp_path / "workspace")
-
-
-@pytest.fixture(autouse=True)
-def connected(monkeypatch):
-    """Commands run inside of a test's process forbid the network to all that follow in it; the next test starts anew."""
-    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)

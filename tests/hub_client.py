@@ -20,7 +20,7 @@ def connect(monkeypatch, hub, home):
 
     http.close_session()
     monkeypatch.setattr(constants, "ENDPOINT", hub.endpoint)
-    # a command that another test ran in this process may have forbidden the network before the client was imported
+    # whatever the tests were started with
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", hub.endpoint + "/{repo_id}/resolve/{revision}/{filename}")
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(home / "hub"))

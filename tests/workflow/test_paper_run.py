@@ -55,7 +55,7 @@ def prepare(workspace, table):
 
 
 def run(workspace, endpoint, home, *arguments, **more):
-    own = {"HF_ENDPOINT": endpoint, "HF_HOME": str(home), "HF_HUB_DISABLE_XET": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
+    own = {"HF_ENDPOINT": endpoint, "HF_HOME": str(home), "HF_HUB_DISABLE_XET": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1", "HF_HUB_OFFLINE": "0"}
     return workspace.snakemake(*arguments, config=CONFIG, env=os.environ | own | more)
 
 

@@ -1,6 +1,6 @@
 import sys
 
-from scalebound.cli import main
+from scalebound.cli import console
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(console())

@@ -61,17 +61,22 @@ COMMANDS = {
 NETWORK = ("fetch-corpus", "resolve-hub", "fetch", "resolve-stream", "fetch-windows", "paper-plan")
 
 
-def main(argv=None):
-    argv = list(sys.argv[1:] if argv is None else argv)
+def console():
+    """The command of this process: what it may do is settled before anything that could connect is imported."""
+    if sys.argv[1:2] and sys.argv[1] not in NETWORK:
+        # read by the hub's client when it is imported: whatever asks for a file gets the cached one or an error
+        os.environ["HF_HUB_OFFLINE"] = "1"
+    return main(sys.argv[1:])
+
+
+def main(argv):
+    argv = list(argv)
     parser = _parser()
     # only the chosen command's module is imported: `bound` must not pay for torch
     chosen = argv[0] if argv and argv[0] in COMMANDS else None
     if chosen is None:
         parser.parse_args([word for word in argv if word.startswith("-")])
         parser.error(f"unknown command {argv[0]!r}; see scalebound --help" if argv else "no command; see scalebound --help")
-    if chosen not in NETWORK:
-        # read by the hub's client when it is imported: whatever asks for a file gets the cached one or an error
-        os.environ["HF_HUB_OFFLINE"] = "1"
     module = importlib.import_module(f"scalebound.commands.{chosen.replace('-', '_')}")
     command = argparse.ArgumentParser(prog=f"scalebound {chosen}", description=module.__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     module.add_arguments(command)
