@@ -14,6 +14,7 @@ from scalebound.oracle.settings import check_oracles
 from scalebound.quantization.rate.settings import RateSettings
 from scalebound.schema_types import Model, Repo, Revision, Seed, Slug
 from scalebound.stream_settings import MADE_HERE, Stream, refuse_duplicates
+from scalebound.study_settings import Studies
 
 MAX_KEPT = 10_000  # checkpoints of one run, each of which is an output of one job
 KINDS = ("wheels", "oracle", "megatron", "hub_dataset", "parquet", "rtn", "gptq", "coded")
@@ -188,6 +189,7 @@ class Config(Model):
     paper_quantizer: Slug = Field(description="the quantizer that figures and summary take for the paper's")
     bound: Bound = Bound()
     certificate: Certificate = Certificate()
+    studies: Studies = Studies()
 
     @model_validator(mode="after")
     def _references(self):

@@ -12,6 +12,7 @@ from scalebound.config import parse, parse_config
 from scalebound.errors import InputError
 from scalebound.provenance import check_keys, read_json
 from scalebound.stream_settings import is_remote
+from scalebound.studies import STUDIES, figures_of
 
 # the table of the family that each figure is drawn from
 FIGURES = {
@@ -22,7 +23,7 @@ FIGURES = {
     "comparison": "comparison.csv",
     "certificates": "certificates.csv",
     "oracle": "certificates.csv",
-}
+} | figures_of(STUDIES)
 FIGURE_FORMATS = ("png", "pdf")
 
 
@@ -59,14 +60,23 @@ class Plan:
         return wanted
 
     def tables_of(self, family):
-        """The tables that a family has."""
+        """The tables that a family has in the run."""
         compared, certified = family in self.config.published, self.config.certificate.quantizer is not None
-        return ["bounds.csv", *(["comparison.csv"] if compared else []), *(["certificates.csv"] if certified else [])]
+        own = ["bounds.csv", *(["comparison.csv"] if compared else []), *(["certificates.csv"] if certified else [])]
+        return [*own, *(table for name in self.config.studies.run for table in STUDIES[name].tables)]
 
     def figures_of(self, family):
-        """The figures that a family's tables can be drawn as."""
-        known = bool(self.true_risks_of(family))
-        return [name for name, table in FIGURES.items() if table in self.tables_of(family) and (known or name != "oracle")]
+        """The figures that belong to the run of a family: of its own tables, and of its studies."""
+        known, tables = bool(self.true_risks_of(family)), self.tables_of(family)
+        of_studies = figures_of(STUDIES)
+        own = [name for name, table in FIGURES.items() if name not in of_studies and table in tables and (known or name != "oracle")]
+        return [*own, *figures_of(self.config.studies.run)]
+
+    def study_targets(self, study, family=None):
+        """The files that a study ends in, for one family or for all."""
+        tables, figures = STUDIES[study].tables, STUDIES[study].figures
+        files = [*tables, *(f"figures/{name}.{form}" for name in figures for form in FIGURE_FORMATS)]
+        return [f"results/{f}/{name}" for f in ([family] if family else self.config.families) for name in files]
 
     def published_of(self, family):
         """The table of published values that a family is compared with."""

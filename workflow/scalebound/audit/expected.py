@@ -4,31 +4,15 @@ Written from the plan alone and independently of the rules, so that the two chec
 Paths are relative to the folder that holds `results`.
 """
 
-from dataclasses import dataclass, field
-
+from scalebound.audit.expected_studies import STUDY_JOBS
+from scalebound.audit.job import Job
 from scalebound.plan import FIGURE_FORMATS, FIGURES
 from scalebound.sampling import rows_seen
+from scalebound.studies import STUDIES
 
 
-@dataclass(frozen=True)
-class Job:
-    """One job: its artifacts, the artifact that carries the identity of each, its inputs and settings.
-
-    outputs: {path: path of the artifact that holds its identity}. files: {path of a JSON artifact: paths that its
-    `files` vouch for}. inputs: {name in the identity: path}. settings: entries that the identity's settings must hold.
-    """
-
-    stage: str
-    record: str
-    log: str
-    outputs: dict
-    inputs: dict = field(default_factory=dict)
-    settings: dict = field(default_factory=dict)
-    files: dict = field(default_factory=dict)
-
-
-def jobs_of_family(plan, family):
-    """Every job behind the results of one family, downloads first."""
+def jobs_of_family(plan, family, studies=()):
+    """Every job behind the results of one family, downloads first; `studies` are those asked for beside those of the run."""
     rows = [row for (f, _), row in plan.checkpoints.items() if f == family]
     runs = list(dict.fromkeys(row.repo for row in rows if row.source == "trained"))
     streams = list(dict.fromkeys(row.stream for row in rows))
@@ -37,7 +21,11 @@ def jobs_of_family(plan, family):
     jobs = list({job.record: job for job in jobs}.values())
     for row in rows:
         jobs += _checkpoint_jobs(plan, row)
-    return jobs + _family_jobs(plan, family)
+    jobs += _family_jobs(plan, family)
+    for study in dict.fromkeys((*plan.config.studies.run, *studies)):
+        jobs += STUDY_JOBS[study](plan, family, rows)
+        jobs += [_figure_job(plan, family, name, table) for name, table in STUDIES[study].figures.items()]
+    return list({job.record: job for job in jobs}.values())
 
 
 def _stream_jobs(plan, stream):
@@ -229,12 +217,14 @@ def _family_jobs(plan, family):
         jobs.append(_certificates_job(plan, family, certified, bounds))
     if family in plan.config.published:
         jobs.append(_comparison_job(plan, family, table))
-    for name in plan.figures_of(family):
-        drawn = [f"{folder}/figures/{name}.{form}" for form in FIGURE_FORMATS]
-        settings = {"figure": name, "quantizer": plan.config.paper_quantizer}
-        base = f"{folder}/figures/{name}"
-        jobs.append(Job("figures", f"{base}.run.json", f"{base}.log", {path: path for path in drawn}, {"table": f"{folder}/{FIGURES[name]}"}, settings))
-    return jobs
+    return jobs + [_figure_job(plan, family, name, FIGURES[name]) for name in plan.figures_of(family)]
+
+
+def _figure_job(plan, family, name, table):
+    base = f"results/{family}/figures/{name}"
+    drawn = [f"{base}.{form}" for form in FIGURE_FORMATS]
+    settings = {"figure": name, "quantizer": plan.config.paper_quantizer}
+    return Job("figures", f"{base}.run.json", f"{base}.log", {path: path for path in drawn}, {"table": f"results/{family}/{table}"}, settings)
 
 
 def _certificates_job(plan, family, certified, bounds):

@@ -4,14 +4,15 @@ import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from scalebound.audit import chain, recompute
+from scalebound.audit import chain, recompute, recompute_studies
 from scalebound.audit.expected import jobs_of_family
 from scalebound.audit.findings import Finding
 from scalebound.errors import InputError
 from scalebound.plan import Plan
 from scalebound.progress import progress
+from scalebound.studies import STUDIES
 
-_CHECKS = {
+_CHECKS = recompute_studies.CHECKS | {
     "fetch-corpus": recompute.check_wheels,
     "sample": recompute.check_windows,
     "fetch-windows": recompute.check_windows,
@@ -60,7 +61,8 @@ def audit(results, workers=None, numbers=True):
             outcome.findings.append(Finding(name, "the configuration of the run", f"{error.where}: {error.found}"))
     if not outcome.families:
         raise InputError(results, "no family with a config.json", "Run snakemake first")
-    jobs = list({job.record: job for family, plan in plans.items() for job in jobs_of_family(plan, family)}.values())
+    jobs = [job for family, plan in plans.items() for job in jobs_of_family(plan, family, _studies_made(folder, family))]
+    jobs = list({job.record: job for job in jobs}.values())
     _check_chain(jobs, folder, outcome)
     if len(plans) == len(outcome.families):
         outcome.findings += chain.orphans(jobs, folder)
@@ -68,6 +70,11 @@ def audit(results, workers=None, numbers=True):
         _check_numbers(jobs, folder, outcome, workers or os.cpu_count() or 1)
     outcome.findings = sorted(set(outcome.findings))
     return outcome
+
+
+def _studies_made(folder, family):
+    """Studies whose first table lies there, whether they are part of the run or were asked for by name."""
+    return [name for name, study in STUDIES.items() if folder.exists(f"results/{family}/{study.tables[0]}")]
 
 
 def _check_chain(jobs, folder, outcome):

@@ -1,0 +1,23 @@
+"""The studies: what can be asked of a family beside its bounds, each a target of its own (`snakemake trajectory`).
+
+A study ends in tables of the family, results/<family>/<table>, and in figures that are drawn from one table each. Its
+rules are in rules/<study>.smk, its settings in `study_settings.py`.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Study:
+    """`tables`: the files of the family that it ends in. `figures`: {figure: the table that it is drawn from}."""
+
+    tables: tuple
+    figures: dict
+
+
+STUDIES = {}
+
+
+def figures_of(names):
+    """{figure: table} of the given studies."""
+    return {figure: table for name in names for figure, table in STUDIES[name].figures.items()}
