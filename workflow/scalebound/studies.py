@@ -15,7 +15,15 @@ class Study:
     figures: dict
 
 
-STUDIES = {}
+STUDIES = {
+    "information": Study(
+        ("information.csv", "loss_curves.csv", "scaling_law.csv"),
+        {"information": "information.csv", "scaling_law": "information.csv"},
+    ),
+    "gap_law": Study(("gap_law.csv", "gap_exponents.csv"), {"gap_law": "gap_law.csv"}),
+    "ablations": Study(("ablations.csv",), {"ablations": "ablations.csv"}),
+    "overtraining": Study(("overtraining.csv",), {"overtraining": "overtraining.csv"}),
+}
 
 
 def figures_of(names):

@@ -3,9 +3,9 @@
 Each function takes the plan, the family and its rows, and returns the jobs without those of the figures.
 """
 
-from scalebound.audit.job import Job
+from dataclasses import replace
 
-STUDY_JOBS = {}
+from scalebound.audit.job import Job
 
 
 def table_job(family, stage, table, inputs, settings=None):
@@ -13,3 +13,61 @@ def table_job(family, stage, table, inputs, settings=None):
     base = f"results/{family}/{table.removesuffix('.csv')}"
     out, named = f"{base}.csv", f"{base}.identity.json"
     return Job(stage, f"{base}.run.json", f"{base}.log", {out: named, named: named}, inputs, settings or {}, {named: [out]})
+
+
+def _information_jobs(plan, family, rows):
+    folder, settings = f"results/{family}", plan.config.studies.information.model_dump()
+    losses = [f"results/training/{run}/loss.parquet" for run in plan.runs_of(family)]
+    curves, laws = f"{folder}/loss_curves.csv", f"{folder}/scaling_law.csv"
+    scores = {row.slug: f"{folder}/{row.slug}/score/scores.parquet" for row in rows}
+    inputs = {"bounds": f"{folder}/bounds.csv", "trajectory": f"{folder}/trajectory.csv"} | {path: path for path in losses}
+    return [
+        *_trajectory_jobs(plan, family, rows),
+        table_job(family, "loss-curves", "loss_curves.csv", inputs, {"rows": plan.curve_rows(family)}),
+        table_job(family, "scaling-law", "scaling_law.csv", {"curves": curves}, settings),
+        table_job(family, "information", "information.csv", {"curves": curves, "laws": laws, **scores}, plan.config.bound.model_dump()),
+    ]
+
+
+def _gap_law_jobs(plan, family, rows):
+    folder, settings = f"results/{family}", plan.config.studies.extrapolation.model_dump() | {"quantizer": plan.config.paper_quantizer}
+    inputs = {name: f"{folder}/{file}.csv" for name, file in (("bounds", "bounds"), ("information", "information"), ("laws", "scaling_law"))}
+    inputs |= {"models": plan.config.studies.extrapolation.models}
+    inputs |= {"certificates": f"{folder}/certificates.csv"} if plan.config.certificate.quantizer else {}
+    job = table_job(family, "gap-law", "gap_law.csv", inputs, settings)
+    out, named = f"{folder}/gap_exponents.csv", f"{folder}/gap_exponents.identity.json"
+    both = replace(job, outputs=job.outputs | {out: named, named: named}, files=job.files | {named: [out]})
+    return [*_information_jobs(plan, family, rows), both]
+
+
+def _ablations_jobs(plan, family, rows):
+    jobs, quantizer = [], plan.config.paper_quantizer
+    settings = plan.config.studies.ablations.model_dump() | {"bound": plan.config.bound.model_dump()}
+    for row in rows:
+        checkpoint = f"results/{family}/{row.slug}"
+        folder, source = f"{checkpoint}/ablations", f"{checkpoint}/quantizers/{quantizer}"
+        references, out = f"{folder}/references.parquet", f"{folder}/ablations.json"
+        bounds, windows = f"{source}/bound/bounds.json", f"{checkpoint}/sample/score/windows.parquet"
+        made = {"model": f"{source}/decode/decoded.json", "windows": windows, "bounds": bounds}
+        scoring = plan.config.scoring.model_dump()
+        jobs.append(Job("references", f"{folder}/references.run.json", f"{folder}/references.log", {references: references}, made, scoring))
+        scores = {"scores": f"{checkpoint}/score/scores.parquet", "quantized_scores": f"{source}/score/scores.parquet"}
+        inputs = {"bounds": bounds, **scores, "references": references}
+        jobs.append(Job("ablate", f"{folder}/run.json", f"{folder}/ablate.log", {out: out}, inputs, settings))
+    made = [f"results/{family}/{row.slug}/ablations/ablations.json" for row in rows]
+    return [*jobs, table_job(family, "ablations", "ablations.csv", {path: path for path in made})]
+
+
+def _overtraining_jobs(plan, family, rows):
+    folder, settings = f"results/{family}", plan.config.studies.extrapolation.model_dump() | {"quantizer": plan.config.paper_quantizer}
+    inputs = {"bounds": f"{folder}/bounds.csv", "laws": f"{folder}/scaling_law.csv", "models": plan.config.studies.extrapolation.models}
+    *needed, _ = _information_jobs(plan, family, rows)
+    return [*needed, table_job(family, "overtraining", "overtraining.csv", inputs, settings)]
+
+
+STUDY_JOBS = {
+    "information": _information_jobs,
+    "gap_law": _gap_law_jobs,
+    "ablations": _ablations_jobs,
+    "overtraining": _overtraining_jobs,
+}

@@ -2,7 +2,21 @@
 
 from scalebound.bounds_table import TABLES, read_family_table
 from scalebound.errors import InputError
-from scalebound.figures import bounds_by_size, certificates, comparison, loss_variation, oracle, rates, style, terms
+from scalebound.figures import (
+    ablations,
+    bounds_by_size,
+    certificates,
+    comparison,
+    gap_law,
+    information,
+    loss_variation,
+    oracle,
+    overtraining,
+    rates,
+    scaling_law,
+    style,
+    terms,
+)
 from scalebound.plan import FIGURES as TABLE_OF
 from scalebound.provenance import identity
 
@@ -14,6 +28,11 @@ FIGURES = {
     "comparison": comparison,
     "certificates": certificates,
     "oracle": oracle,
+    "information": information,
+    "scaling_law": scaling_law,
+    "gap_law": gap_law,
+    "ablations": ablations,
+    "overtraining": overtraining,
 }
 # drawn from the rows of one quantizer
 ONE_QUANTIZER = ("bounds_by_size", "terms", "loss_variation")
