@@ -19,11 +19,12 @@ class Columns:
     gaps: tuple = ()
 
 
+TERMS = ("term_parameters_per_token", "term_loss_variation", "term_smoothing", "term_quantization_gap")
 BOUNDS = Columns(
     ("checkpoint", "quantizer"),
     (
         *("n_params", "n_tokens", "vocab_size", "train_loss", "sigma", "paper_bound", "azuma_bound", "freedman_bound_coded", "coded_bits_per_param"),
-        *("term_parameters_per_token", "term_loss_variation", "term_smoothing", "term_quantization_gap"),
+        *TERMS,
     ),
 )
 _COMPARED = ("train_loss", "paper_bound", "azuma_bound")
@@ -34,7 +35,16 @@ CERTIFICATES = Columns(
     ("n_params", "n_tokens", "train_loss", *_STEPS, "gap_ratio", "coded_bits_per_param"),
     ("true_risk", "trained_risk", "rate_chosen"),
 )
-TABLES = {"bounds.csv": BOUNDS, "comparison.csv": COMPARISON, "certificates.csv": CERTIFICATES}
+TRAJECTORY = Columns(
+    ("line", "checkpoint"),
+    ("step", "n_params", "n_tokens", "tokens_per_param", "vocab_size", "train_loss", "paper_bound", *TERMS),
+)
+BASELINES = Columns(
+    ("checkpoint",),
+    ("n_params", "n_tokens", "log_v", "train_loss", "paper_bound", "freedman_bound", "geometric_bound", "azuma_bound"),
+    ("heldout_loss", "heldout_standard_error", "heldout_loss_quantized", "document_bound", "documents", "certificate"),
+)
+TABLES = {"bounds.csv": BOUNDS, "comparison.csv": COMPARISON, "certificates.csv": CERTIFICATES, "trajectory.csv": TRAJECTORY, "baselines.csv": BASELINES}
 
 
 def read_family_table(path, columns=BOUNDS):

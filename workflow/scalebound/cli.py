@@ -47,6 +47,12 @@ COMMANDS = {
     "certificates": "collect the certificates of a family",
     "verify": "check a certificate from its folder alone",
     "compare": "put a family's bounds beside published ones",
+    "score-trajectory": "score every kept checkpoint of a run, unquantized and quantized",
+    "bound-trajectory": "bounds of every kept checkpoint of a run",
+    "trajectory": "collect the bounds along training of a family",
+    "heldout": "draw windows from the held-out documents of a stream",
+    "baseline": "held-out loss and bound for documents of a checkpoint",
+    "baselines": "collect what the bounds of a family are compared with",
     "figures": "draw the figures of a family",
     "audit": "check every artifact, recorded input and number under results/",
     "crate": "describe the results as an RO-Crate: which job made each file, from what",
@@ -118,7 +124,7 @@ def _report(name, problem):
 
 
 def _parser():
-    lines = "\n".join(f"  {name:16s}{text}" for name, text in COMMANDS.items())
+    lines = "\n".join(f"  {name:18s}{text}" for name, text in COMMANDS.items())
     parser = argparse.ArgumentParser(
         prog="scalebound",
         usage="scalebound [-h] [--version] COMMAND ...",

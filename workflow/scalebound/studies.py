@@ -15,7 +15,10 @@ class Study:
     figures: dict
 
 
-STUDIES = {}
+STUDIES = {
+    "trajectory": Study(("trajectory.csv",), {"trajectory": "trajectory.csv"}),
+    "baselines": Study(("baselines.csv",), {"baselines": "baselines.csv"}),
+}
 
 
 def figures_of(names):

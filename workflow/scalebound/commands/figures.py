@@ -2,7 +2,7 @@
 
 from scalebound.bounds_table import TABLES, read_family_table
 from scalebound.errors import InputError
-from scalebound.figures import bounds_by_size, certificates, comparison, loss_variation, oracle, rates, style, terms
+from scalebound.figures import baselines, bounds_by_size, certificates, comparison, loss_variation, oracle, rates, style, terms, trajectory
 from scalebound.plan import FIGURES as TABLE_OF
 from scalebound.provenance import identity
 
@@ -14,6 +14,8 @@ FIGURES = {
     "comparison": comparison,
     "certificates": certificates,
     "oracle": oracle,
+    "trajectory": trajectory,
+    "baselines": baselines,
 }
 # drawn from the rows of one quantizer
 ONE_QUANTIZER = ("bounds_by_size", "terms", "loss_variation")
