@@ -55,6 +55,12 @@ COMMANDS = {
     "ablations": "collect the ablations of a family",
     "gap-law": "the gap against tokens, its exponent, and what laws predict",
     "overtraining": "the bound's terms over sizes and tokens under the laws",
+    "score-trajectory": "score every kept checkpoint of a run, unquantized and quantized",
+    "bound-trajectory": "bounds of every kept checkpoint of a run",
+    "trajectory": "collect the bounds along training of a family",
+    "heldout": "draw windows from the held-out documents of a stream",
+    "baseline": "held-out loss and bound for documents of a checkpoint",
+    "baselines": "collect what the bounds of a family are compared with",
     "figures": "draw the figures of a family",
     "audit": "check every artifact, recorded input and number under results/",
     "crate": "describe the results as an RO-Crate: which job made each file, from what",
@@ -126,7 +132,7 @@ def _report(name, problem):
 
 
 def _parser():
-    lines = "\n".join(f"  {name:16s}{text}" for name, text in COMMANDS.items())
+    lines = "\n".join(f"  {name:18s}{text}" for name, text in COMMANDS.items())
     parser = argparse.ArgumentParser(
         prog="scalebound",
         usage="scalebound [-h] [--version] COMMAND ...",

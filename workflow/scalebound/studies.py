@@ -23,6 +23,8 @@ STUDIES = {
     "gap_law": Study(("gap_law.csv", "gap_exponents.csv"), {"gap_law": "gap_law.csv"}),
     "ablations": Study(("ablations.csv",), {"ablations": "ablations.csv"}),
     "overtraining": Study(("overtraining.csv",), {"overtraining": "overtraining.csv"}),
+    "trajectory": Study(("trajectory.csv",), {"trajectory": "trajectory.csv"}),
+    "baselines": Study(("baselines.csv",), {"baselines": "baselines.csv"}),
 }
 
 

@@ -12,7 +12,7 @@ class Information(Model):
 
     fit_from: float = Field(2.0, ge=0, description="tokens per parameter below which points are left out of the fit: the warm-up follows no law")
     bootstrap: int = Field(200, ge=20, le=100_000, description="resamples behind the intervals of the constants")
-    seed: Seed = 505
+    seed: Seed = 808
 
 
 class Extrapolation(Model):
@@ -38,7 +38,30 @@ class Ablations(Model):
         [16, 32, 64, 128, 256, 512, 1024, 2048, 4096], min_length=1, description="sizes of samples of the score draw, those below all of it"
     )
     repeats: int = Field(100, ge=2, le=100_000, description="samples of each size")
-    seed: Seed = 606
+    seed: Seed = 909
+
+
+class Trajectory(Model):
+    """Bounds along the training of a model that the workflow trains; a step's draws follow from the seeds and the step."""
+
+    windows: int = Field(256, ge=1, description="windows of each step that the bounds are computed on")
+    seed: Seed = 505
+    calibration: int = Field(128, ge=1, description="windows of each step that the quantizer may look at")
+    calibration_seed: Seed = 606
+    max_points: int | None = Field(None, ge=2, description="kept steps that are looked at, about evenly spaced in their logarithm; null: all")
+
+    @model_validator(mode="after")
+    def _different_seeds(self):
+        if self.seed == self.calibration_seed:
+            raise ValueError("seed and calibration_seed must differ: what the quantizer looks at may not be what the bounds are computed on")
+        return self
+
+
+class Baselines(Model):
+    """Other bounds and the held-out loss beside the paper's; held-out windows are those of streams that set documents aside."""
+
+    windows: int = Field(1024, ge=2, description="held-out windows at most; fewer where there is less text")
+    seed: Seed = 707
 
 
 class Studies(Model):
@@ -48,6 +71,8 @@ class Studies(Model):
     information: Information = Information()
     extrapolation: Extrapolation = Extrapolation()
     ablations: Ablations = Ablations()
+    trajectory: Trajectory = Trajectory()
+    baselines: Baselines = Baselines()
 
     @model_validator(mode="after")
     def _known(self):

@@ -4,6 +4,7 @@ from scalebound.bounds_table import TABLES, read_family_table
 from scalebound.errors import InputError
 from scalebound.figures import (
     ablations,
+    baselines,
     bounds_by_size,
     certificates,
     comparison,
@@ -16,6 +17,7 @@ from scalebound.figures import (
     scaling_law,
     style,
     terms,
+    trajectory,
 )
 from scalebound.plan import FIGURES as TABLE_OF
 from scalebound.provenance import identity
@@ -33,6 +35,8 @@ FIGURES = {
     "gap_law": gap_law,
     "ablations": ablations,
     "overtraining": overtraining,
+    "trajectory": trajectory,
+    "baselines": baselines,
 }
 # drawn from the rows of one quantizer
 ONE_QUANTIZER = ("bounds_by_size", "terms", "loss_variation")
