@@ -11,6 +11,7 @@ from scalebound import checkpoints
 from scalebound.commands.schema import SCHEMAS
 from scalebound.config import TrainingRun, parse, parse_config
 from scalebound.errors import InputError
+from scalebound.plan import Plan
 
 ROOT = Path(__file__).resolve().parents[2]
 DEFAULT = yaml.safe_load((ROOT / "config/config.yaml").read_text())
@@ -21,6 +22,39 @@ def test_the_default_configuration_and_its_table_are_valid():
     rows = checkpoints.read_table(ROOT / config.checkpoints)
     checkpoints.check_against(checkpoints.select(rows, config.families), config)
     assert [row.slug for row in rows] == ["ladder-20k", "ladder-45k", "ladder-110k", "ladder-250k"]
+
+
+def released(family, quantizer):
+    """A family of released models, with certificates of a quantizer or without any."""
+    own = yaml.safe_load((ROOT / "config/pythia.yaml").read_text()) | {"families": [family], "checkpoints": str(ROOT / "config/pythia.tsv")}
+    own |= {"sampling": DEFAULT["sampling"], "quantize_with": ["gptq-4", "coded"], "certificate": {"quantizer": quantizer}}
+    return DEFAULT | own | {"streams": DEFAULT["streams"] | own["streams"]}
+
+
+@pytest.mark.parametrize(
+    ("family", "row", "stream"),
+    [("cerebras-gpt", "cerebras-gpt-111m", "pile-text-gpt2"), ("olmo-2", "olmo-2-1b", "olmo-mix"), ("polypythias", "pythia-70m-seed1", "pile-other-order")],
+)
+def test_no_certificate_is_planned_of_a_row_whose_stream_is_an_approximation(family, row, stream):
+    with pytest.raises(InputError, match=rf"{family}/{row}: stream '{stream}' is an approximation .*set certificate.quantizer to null"):
+        Plan.from_configuration(released(family, "coded"))
+    assert Plan.from_configuration(released(family, None)).slugs()
+    # the order that these saw is that of their stream
+    assert Plan.from_configuration(released("pythia-deduped", "coded")).slugs()
+
+
+def test_a_file_of_the_users_own_says_itself_what_may_be_certified(tmp_path):
+    table = tmp_path / "rows.tsv"
+    table.write_text("slug\tfamily\tsource\trepo\trevision\tstep\ttokens_seen\tstream\nmine\tmine\tlocal\tfolder\t-\t1\t4000\tbrought\n")
+    brought = {"kind": "parquet", "path": "rows.parquet", "sha256": "0" * 64, "row_tokens": 17, "vocab_size": 64}
+    for unbiased in (True, False):
+        streams = DEFAULT["streams"] | {"brought": brought | {"unbiased": unbiased}}
+        value = DEFAULT | {"families": ["mine"], "checkpoints": str(table), "streams": streams}
+        if unbiased:
+            assert Plan.from_configuration(value).slugs() == ["mine"]
+        else:
+            with pytest.raises(InputError, match="mine/mine: stream 'brought' is an approximation"):
+                Plan.from_configuration(value)
 
 
 def parameters(run, vocab_size):

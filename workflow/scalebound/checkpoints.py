@@ -70,11 +70,16 @@ def select(rows, families, path="checkpoints.tsv"):
 
 
 def check_against(rows, config, path="checkpoints.tsv"):
-    """Each row's stream must exist, and its run, step, revision and token count must be what they make of each other."""
+    """Each row's stream must exist and allow what is asked for; run, step, revision and token count must be what they make of each other."""
     for row in rows:
         where = f"{path}: {row.family}/{row.slug}"
         if row.stream not in config.streams:
             raise InputError(where, f"unknown stream {row.stream!r}", f"Known streams: {', '.join(sorted(config.streams))}")
+        if config.certificate.quantizer is not None and not config.streams[row.stream].unbiased:
+            found = f"stream {row.stream!r} is an approximation of what the checkpoint saw, and certificate.quantizer is {config.certificate.quantizer!r}"
+            raise InputError(
+                where, found, "No certificate rests on such a stream: set certificate.quantizer to null, and all that is said of the row is an estimate"
+            )
         if row.source == "trained":
             _check_trained(row, config, where)
         else:

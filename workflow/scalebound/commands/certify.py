@@ -17,6 +17,8 @@ from scalebound.quantization import message
 from scalebound.score_table import read_scores
 
 COPIES = ("model.sbq", "architecture.json", "windows.parquet")
+SAMPLING = "unbiased"  # of the windows of every certificate: a uniform draw of what the checkpoint saw
+HOLDS_FOR = "the mean conditional risk of the decoded, smoothed model over the training stream of the checkpoint"
 
 
 def add_arguments(parser):
@@ -54,7 +56,7 @@ def certify_files(inputs, settings, grids):
     """The content of certificate.json, without its identity and file list, from {model, code, message, architecture, windows, scores}.
 
     Raises:
-        InputError: files that are unreadable or do not belong together.
+        InputError: files that are unreadable or do not belong together, or windows that are no uniform draw of what was seen.
     """
     code = read_json(inputs["code"], message.CODE_STAGES)
     model = read_json(inputs["model"], "resolve", {"checkpoint": dict, "vocab_size": int, "n_params": int})
@@ -66,6 +68,10 @@ def certify_files(inputs, settings, grids):
     nll, entropy, scored = read_scores(inputs["scores"])
     if scored["inputs"]["windows"]["sha256"] != file_sha256(inputs["windows"]):
         raise InputError(inputs["scores"], f"not scored on {inputs['windows']}", "Score the decoded model on the certify draw")
+    for name, made_of in (("windows", drawn), ("scores", scored)):
+        if made_of.get("sampling") != SAMPLING:
+            found = f"sampling {made_of.get('sampling')!r}: its windows are no uniform draw of what the checkpoint saw"
+            raise InputError(inputs[name], found, "No certificate rests on such windows: all that is computed on them is an estimate")
     if nll.shape != (tokens.shape[0], tokens.shape[1] - 1):
         raise InputError(inputs["scores"], f"scores of {nll.shape} for windows of {tokens.shape}", "Score the decoded model again")
     checkpoint, size = model["checkpoint"], Path(inputs["message"]).stat().st_size
@@ -81,22 +87,15 @@ def certify_files(inputs, settings, grids):
         # tokens that the codes were tuned on, as a share of those that the checkpoint was trained on
         "share_of_training": code.get("share_of_training", 0.0),
         "quantizer": settings.quantizer,
-        "sampling": drawn["sampling"],
+        "sampling": SAMPLING,
         "scored": {name: scored[name] for name in ("dtype", "device", "windows_per_batch", "packages")},
-        "holds_for": scope(drawn["sampling"]),
+        "holds_for": HOLDS_FOR,
     }
 
 
 def _settings(settings, grids):
     chosen = settings.model_dump(exclude={"quantizer", "untuned"})
     return CertificateSettings(**chosen, grids=CeilingGrids(**grids.model_dump()))
-
-
-def scope(sampling):
-    """What a certificate on such windows holds for, in words."""
-    if sampling == "unbiased":
-        return "the mean conditional risk of the decoded, smoothed model over the training stream of the checkpoint"
-    return "an approximation of the training stream: its windows are no uniform draw of what the checkpoint saw, so this is no certificate of it"
 
 
 def _failure(result):
