@@ -1,9 +1,6 @@
 """Certify the decoded model of a checkpoint: certificate.json beside copies of everything that it rests on."""
 
-import json
 from pathlib import Path
-
-import numpy as np
 
 from scalebound import atomic, windows
 from scalebound.architecture_id import read_architecture
@@ -37,17 +34,17 @@ def run(arguments):
     settings = read_settings(arguments, Certificate)
     grids = read_json_option(arguments.ceilings, Grids, "--ceilings")
     inputs = {name: getattr(arguments, name) for name in ("model", "code", "message", "architecture", "windows", "scores")}
-    result = certify_files(inputs, settings, grids)
-    made_of = identity("certify", inputs, {**settings.model_dump(exclude={"untuned"}), "ceilings": grids.model_dump()}, packages=["numpy", "scipy"])
     folder = Path(arguments.out).parent
     if Path(arguments.scores).resolve() != (folder / "scores.parquet").resolve():
         raise InputError(arguments.scores, f"not scores.parquet in {folder}", "A certificate and its scores lie in one folder: write it beside them")
+    result = certify_files(inputs, settings, grids)
+    made_of = identity("certify", inputs, {**settings.model_dump(exclude={"untuned"}), "ceilings": grids.model_dump()}, packages=["numpy", "scipy"])
     for name, source in zip(COPIES, (arguments.message, arguments.architecture, arguments.windows)):
-        with atomic.replacing(folder / name) as temporary, open(source, "rb") as file:
-            _copy(file, temporary)
+        atomic.write_bytes(folder / name, Path(source).read_bytes())
     files = describe_files(folder, [*COPIES, "scores.parquet"])
     atomic.write_json(arguments.out, {"identity": made_of, "files": files, **result})
-    shown = f"{result['value']:.4f} nats per token with probability {1 - sum(_failure(result)):.4g}"
+    failure = settings.stream_failure_probability + settings.draw_failure_probability
+    shown = f"{result['value']:.4f} nats per token with probability {1 - failure:.4g}"
     print(f"certificate for {result['checkpoint']['slug']} {settings.quantizer}: {shown}; estimate {result['estimate']['best']['value']:.4f}")
     return [arguments.out, *(folder / name for name in COPIES)]
 
@@ -75,10 +72,10 @@ def certify_files(inputs, settings, grids):
     if nll.shape != (tokens.shape[0], tokens.shape[1] - 1):
         raise InputError(inputs["scores"], f"scores of {nll.shape} for windows of {tokens.shape}", "Score the decoded model again")
     checkpoint, size = model["checkpoint"], Path(inputs["message"]).stat().st_size
-    done = certify(nll, entropy, model["vocab_size"], checkpoint["tokens_seen"], message.code_length_bits(size), _settings(settings, grids))
+    chosen = CertificateSettings(**settings.model_dump(exclude={"quantizer", "untuned"}), grids=CeilingGrids(**grids.model_dump()))
+    done = certify(nll, entropy, model["vocab_size"], checkpoint["tokens_seen"], message.code_length_bits(size), chosen)
     return {
-        # JSON has no tuples
-        **json.loads(json.dumps(done)),
+        **done,
         "checkpoint": checkpoint,
         "n_params": architecture["n_params"],
         "architecture_id": architecture["id"],
@@ -91,19 +88,3 @@ def certify_files(inputs, settings, grids):
         "scored": {name: scored[name] for name in ("dtype", "device", "windows_per_batch", "packages")},
         "holds_for": HOLDS_FOR,
     }
-
-
-def _settings(settings, grids):
-    chosen = settings.model_dump(exclude={"quantizer", "untuned"})
-    return CertificateSettings(**chosen, grids=CeilingGrids(**grids.model_dump()))
-
-
-def _failure(result):
-    return np.array([result["settings"][name] for name in ("stream_failure_probability", "draw_failure_probability")])
-
-
-def _copy(file, target):
-    import shutil
-
-    with open(target, "wb") as out:
-        shutil.copyfileobj(file, out, 2**20)
