@@ -11,7 +11,7 @@ from scalebound.config import Certificate, Grids
 from scalebound.errors import InputError
 from scalebound.provenance import check_keys, describe_files, file_sha256, identity, read_json
 from scalebound.quantization import message
-from scalebound.score_table import read_scores
+from scalebound.score_table import read_scores, windows_digest
 
 COPIES = ("model.sbq", "architecture.json", "windows.parquet")
 SAMPLING = "unbiased"  # of the windows of every certificate: a uniform draw of what the checkpoint saw
@@ -63,7 +63,7 @@ def certify_files(inputs, settings, grids):
         raise InputError(inputs["model"], "another vocabulary or number of parameters than its architecture", "Resolve the checkpoint again")
     _, tokens, drawn = windows.read(inputs["windows"])
     nll, entropy, scored = read_scores(inputs["scores"])
-    if scored["inputs"]["windows"]["sha256"] != file_sha256(inputs["windows"]):
+    if windows_digest(scored, inputs["scores"]) != file_sha256(inputs["windows"]):
         raise InputError(inputs["scores"], f"not scored on {inputs['windows']}", "Score the decoded model on the certify draw")
     for name, made_of in (("windows", drawn), ("scores", scored)):
         if made_of.get("sampling") != SAMPLING:
