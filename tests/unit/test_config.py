@@ -1,5 +1,6 @@
 """The configuration's models: what they refuse, what they say, and that the stored schemas are theirs."""
 
+import argparse
 import copy
 import json
 from pathlib import Path
@@ -8,8 +9,9 @@ import pytest
 import yaml
 
 from scalebound import checkpoints
+from scalebound.commands.arguments import add_settings
 from scalebound.commands.schema import SCHEMAS
-from scalebound.config import TrainingRun, parse, parse_config
+from scalebound.config import AnyQuantizer, TrainingRun, parse, parse_config
 from scalebound.errors import InputError
 from scalebound.plan import Plan
 
@@ -95,6 +97,37 @@ def test_an_unknown_key_is_named_with_its_value():
     value["bound"]["s_pionts"] = 10
     with pytest.raises(InputError, match=r"unknown key `bound.s_pionts` \(value 10\)"):
         parse_config(value, "config.yaml")
+
+
+@pytest.mark.parametrize(
+    ("section", "name", "key"), [("streams", "python-sources", "row_tokens"), ("quantizers", "gptq-4", "bits"), ("quantizers", "coded", "seed")]
+)
+def test_a_key_of_a_union_is_named_as_the_user_wrote_it(section, name, key):
+    """Without the kind that pydantic puts behind the name."""
+    value = copy.deepcopy(DEFAULT)
+    value[section][name][key] = -1
+    with pytest.raises(InputError, match=f"key `{section}.{name}.{key}`"):
+        parse_config(value)
+
+
+def test_help_names_the_section_of_a_model_and_of_any_union():
+    for model, name in ((TrainingRun, "TrainingRun"), (AnyQuantizer, "Quantizer or RateSettings")):
+        parser = argparse.ArgumentParser()
+        add_settings(parser, model)
+        assert f"the {name} section of the configuration" in " ".join(parser.format_help().split())
+
+
+@pytest.mark.parametrize(
+    ("revision", "fits"), [("step2000", True), ("step-2000", True), ("main", True), ("stage1-step2000-tokens5B", True), ("step_1999", False)]
+)
+def test_a_revision_states_the_step_of_its_row(revision, fits):
+    config = parse_config(released("pythia", None))
+    row = next(row for row in checkpoints.read_table(config.checkpoints) if row.slug == "pythia-160m").model_copy(update={"revision": revision})
+    if fits:
+        checkpoints.check_against([row], config)
+    else:
+        with pytest.raises(InputError, match="revision 'step_1999' at step 2000"):
+            checkpoints.check_against([row], config)
 
 
 def test_every_problem_is_named_at_once():

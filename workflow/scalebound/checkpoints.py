@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from scalebound.config import parse
 from scalebound.errors import InputError, first_line
+from scalebound.hub.branches import step_of
 from scalebound.schema_types import FOLDER, REPO, REVISION, Model, Slug
 from scalebound.stream_settings import MADE_HERE
 
@@ -110,8 +111,7 @@ def _check_released(row, stream, where):
     if stream.predictions_per_step is not None and row.tokens_seen != row.step * stream.predictions_per_step:
         expected = row.step * stream.predictions_per_step
         raise InputError(where, f"tokens_seen {row.tokens_seen}", f"Step {row.step} of stream {row.stream!r} has seen {expected}")
-    named = re.fullmatch(r"step-?(\d+)", row.revision)
-    if named and int(named[1]) != row.step:
+    if step_of(row.revision) not in (None, row.step):
         raise InputError(where, f"revision {row.revision!r} at step {row.step}", "Make them equal")
 
 
