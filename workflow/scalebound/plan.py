@@ -273,10 +273,6 @@ class Plan:
         """Names of the quantizers of the given methods."""
         return [name for name, settings in self.config.quantizers.items() if settings.method in methods]
 
-    def trained(self):
-        """Training runs that the selected rows need; no other is asked for, but each has its rule."""
-        return list(dict.fromkeys(row.repo for row in self.checkpoints.values() if row.source == "trained"))
-
     def streams_of_kind(self, *kinds):
         return {name: settings for name, settings in self.config.streams.items() if settings.kind in kinds}
 
