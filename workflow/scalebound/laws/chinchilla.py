@@ -18,7 +18,7 @@ CONSTANTS = ("E", "A", "B", "alpha", "beta")
 STARTS = {"a": (0, 5, 10), "b": (0, 5, 10), "e": (-1, 0.5), "alpha": (0.35,), "beta": (0.35,)}
 # exponents beyond these, or logarithms of constants, are no laws any more: a fit that ends here says that it is at an edge
 LIMITS = ((-20, 40), (-20, 40), (-10, 3), (0.01, 2.0), (0.01, 2.0))
-EDGE = 1e-3
+EDGE = 1e-2
 
 
 @dataclass(frozen=True)
