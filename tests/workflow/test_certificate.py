@@ -93,6 +93,17 @@ def test_a_certificate_without_one_of_its_parts_is_refused(forged, capsys, key):
         assert "certificate.json" in err or "disagreements" in err
 
 
+@pytest.mark.parametrize("identity", [{"inputs": []}, {"inputs": {"message": []}}, {}, {"settings": 5}])
+def test_a_certificate_whose_identity_is_none_is_refused(forged, capsys, identity):
+    forged.content["identity"] = {"stage": "certify", "inputs": forged.content["identity"]["inputs"]} | identity
+    if not identity:
+        del forged.content["identity"]["inputs"]
+    (forged.folder / "certificate.json").write_text(json.dumps(forged.content))
+    status, _, err = verify(forged.folder, capsys)
+    assert status == 1
+    assert "certificate.json: no certificate" in err
+
+
 def certify(arguments, replaced, capsys):
     """(exit status, what was printed) of the command with some of its files replaced, {option: path}."""
     words = list(arguments)
