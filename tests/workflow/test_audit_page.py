@@ -175,6 +175,9 @@ def test_the_code_of_a_compressed_model_has_no_nominal_length(page, finished):
     for number in (content["code_length_bits"], content["bytes"], content["tuned_tokens"], *content["bits_by_parameter"].values()):
         assert f'<data value="{number!r}">' in shown
     assert shown.count(", kept") == 1
+    chart = shown[shown.index("<svg") : shown.index("</svg>")]
+    assert [chart.count(name) for name in (*content["bits_by_parameter"], "header and self-delimiting length") if name in chart].count(1) > 1
+    assert chart.count("header and self-delimiting length") == 1
     assert all(name in shown for name in content["bits_by_parameter"])
 
 

@@ -93,6 +93,17 @@ def test_a_certificate_without_one_of_its_parts_is_refused(forged, capsys, key):
         assert "certificate.json" in err or "disagreements" in err
 
 
+@pytest.mark.parametrize("identity", [{"inputs": []}, {"inputs": {"message": []}}, {}, {"settings": 5}])
+def test_a_certificate_whose_identity_is_none_is_refused(forged, capsys, identity):
+    forged.content["identity"] = {"stage": "certify", "inputs": forged.content["identity"]["inputs"]} | identity
+    if not identity:
+        del forged.content["identity"]["inputs"]
+    (forged.folder / "certificate.json").write_text(json.dumps(forged.content))
+    status, _, err = verify(forged.folder, capsys)
+    assert status == 1
+    assert "certificate.json: no certificate" in err
+
+
 def certify(arguments, replaced, capsys):
     """(exit status, what was printed) of the command with some of its files replaced, {option: path}."""
     words = list(arguments)
@@ -134,7 +145,7 @@ def test_no_certificate_is_made_of_windows_that_are_no_uniform_draw(made, forged
     assert status == 1
     assert "sampling 'approximate': its windows are no uniform draw" in err
     assert str(files[f"--{request.node.callspec.id}"]) in err
-    assert [path.name for path in forged.folder.iterdir()] == ["scores.parquet"]
+    assert not {path.name for path in forged.folder.iterdir()} & {"certificate.json", "model.sbq", "architecture.json", "windows.parquet"}
 
 
 def test_scores_that_lie_elsewhere_are_refused_before_anything_is_computed(made, forged, capsys):

@@ -30,9 +30,7 @@ def coded(section, folder):
         "coded": True,
         "facts": facts,
         "settings": ", ".join(f"{key.replace('_', ' ')} {_words(value)}" for key, value in sorted(settings.items())),
-        "chart": charts.named_bars(
-            [*bars, ("header and self-delimiting length", max(rest, 0), None, f"{rest:,.0f} bits")], "Coded bits of each tensor, largest first"
-        ),
+        "chart": charts.named_bars(bars, "Coded bits of each tensor, largest first"),
         "candidates": [_candidate(candidate, k == data["chosen"]) for k, candidate in enumerate(data["candidates"])],
         "tensors": [(name, [whole(count), number(bits, 0), number(bits / count, 2)]) for name, count, bits in tensors],
         "rest": number(rest, 0),

@@ -8,8 +8,10 @@ from scalebound.audit import chain, recompute, recompute_laws, recompute_studies
 from scalebound.audit.expected import jobs_of_family
 from scalebound.audit.findings import Finding
 from scalebound.errors import InputError
+from scalebound.hub.shared_weights import shared_weights
 from scalebound.plan import Plan
 from scalebound.progress import progress
+from scalebound.provenance import read_json
 from scalebound.studies import STUDIES
 
 _CHECKS = (
@@ -68,6 +70,8 @@ def audit(results, workers=None, numbers=True):
     jobs = [job for family, plan in plans.items() for job in jobs_of_family(plan, family, _studies_made(folder, family))]
     jobs = list({job.record: job for job in jobs}.values())
     _check_chain(jobs, folder, outcome)
+    for family, plan in plans.items():
+        outcome.findings += weights_of_another_step(plan, family, folder)
     if len(plans) == len(outcome.families):
         outcome.findings += chain.orphans(jobs, folder)
     if numbers:
@@ -79,6 +83,19 @@ def audit(results, workers=None, numbers=True):
 def _studies_made(folder, family):
     """Studies whose first table lies there, whether they are part of the run or were asked for by name."""
     return [name for name, study in STUDIES.items() if folder.exists(f"results/{family}/{study.tables[0]}")]
+
+
+def weights_of_another_step(plan, family, folder):
+    """A finding for each two released checkpoints of a family that hold one weight file under different steps."""
+    names = {slug: f"results/{family}/{slug}/resolve/hub.json" for (_, slug), row in plan.checkpoints.items() if row.source == "hub"}
+    try:
+        located = {slug: read_json(folder.path(name), "resolve-hub")["hub"] for slug, name in names.items() if folder.exists(name)}
+        shared = shared_weights(located, plan.config.hub.known_equal)
+    except (InputError, AttributeError, KeyError, TypeError):
+        # a damaged file is a finding of its own job
+        return []
+    repair = "one of the two is a wrong upload: name another step or repository"
+    return [Finding(names[other], "weights of its own step", f"{digest}, also in {names[one]}", repair) for one, other, digest in shared]
 
 
 def _check_chain(jobs, folder, outcome):

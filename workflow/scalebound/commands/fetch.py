@@ -5,7 +5,7 @@ from pathlib import Path
 from scalebound import atomic
 from scalebound.commands.arguments import read_json_option
 from scalebound.config import Hub
-from scalebound.provenance import file_sha256, identity, read_json
+from scalebound.provenance import check_keys, file_sha256, identity, read_json
 
 
 def add_arguments(parser):
@@ -18,7 +18,8 @@ def run(arguments):
     from scalebound.hub.retrying import Patience
     from scalebound.hub.snapshot import fetch
 
-    hub, located = read_json_option(arguments.hub, Hub, "--hub"), read_json(arguments.located, "resolve-hub")
+    hub, located = read_json_option(arguments.hub, Hub, "--hub"), read_json(arguments.located, "resolve-hub", {"hub": dict, "checkpoint": dict})
+    check_keys(located["hub"], {"repo": str, "commit": str, "files": list, "weights": list}, arguments.located)
     done = fetch(located["hub"], Patience(attempts=hub.attempts))
     files = [_described(Path(done["folder"]), file) for file in done["files"]]
     made_of = identity("fetch", {"hub": arguments.located}, {}, packages=["huggingface_hub"])

@@ -11,6 +11,7 @@ from rich.table import Table
 from scalebound.checkpoints import Checkpoint
 from scalebound.config import parse, parse_config
 from scalebound.counts import short_count
+from scalebound.errors import InputError
 from scalebound.plan import Plan
 from scalebound.provenance import read_json
 from scalebound.run_costs import EFFICIENCY, estimate, matrix_product_rate
@@ -30,19 +31,32 @@ def run(arguments):
     plan = Plan(parse_config(content["config"]), [parse(Checkpoint, row, "--config") for row in content["checkpoints"]])
     device = model_files.choose_device(plan.config.scoring.device)
     rate = matrix_product_rate(device, plan.config.scoring.dtype)
-    costs = {row.slug: _cost(plan, row, Path(arguments.results)) for row in plan.checkpoints.values()}
+    located = located_rows(plan, Path(arguments.results))
+    costs = {row.slug: _cost(plan, row, located.get(row.slug)) for row in plan.checkpoints.values()}
     _print(plan, costs, device, rate, Path(arguments.results))
     return []
 
 
-def _cost(plan, row, results):
+def located_rows(plan, results):
+    """{slug: what was found out} of the released checkpoints. Raises InputError where two steps share weights."""
+    from scalebound.hub.shared_weights import shared_weights
+
+    needs = {"hub": dict}
+    rows = [name for name, row in plan.checkpoints.items() if row.source == "hub"]
+    located = {slug: read_json(results / family / slug / "resolve/hub.json", "resolve-hub", needs)["hub"] for family, slug in rows}
+    for one, other, digest in shared_weights(located, plan.config.hub.known_equal):
+        found = f"steps {located[one]['step']} and {located[other]['step']} share a weight file, {digest}"
+        raise InputError(f"{one} and {other}", found, "One of them is a wrong upload: name another step or repository, or list the pair in hub.known_equal")
+    return located
+
+
+def _cost(plan, row, hub):
     from scalebound.architecture import describe
 
     row_tokens = plan.config.streams[row.stream].row_tokens
-    if row.source != "hub":
+    if hub is None:
         folder = Path(plan.weights_folder(row.family, row.slug))
         return estimate(describe(folder)["parameters"], 0, plan.config, row_tokens)
-    hub = read_json(results / row.family / row.slug / "resolve/hub.json", "resolve-hub")["hub"]
     folder = _configuration(hub, plan.config.hub.attempts)
     return estimate(describe(folder)["parameters"], sum(file["size"] for file in hub["files"]), plan.config, row_tokens)
 

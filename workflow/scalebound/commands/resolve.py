@@ -6,7 +6,7 @@ from scalebound import atomic
 from scalebound.checkpoints import Checkpoint
 from scalebound.commands.arguments import add_settings, read_settings
 from scalebound.errors import InputError
-from scalebound.provenance import describe_files, identity, read_json
+from scalebound.provenance import check_keys, describe_files, identity, read_json
 
 
 def add_arguments(parser):
@@ -47,7 +47,8 @@ def _local(folder):
 
 def _released(path, checkpoint):
     """(place, inputs) of a checkpoint of the hub, whose files lie in the hub's cache under their commit."""
-    fetched = read_json(path, "fetch")
+    fetched = read_json(path, "fetch", {"hub": dict, "files": list})
+    check_keys(fetched["hub"], {"repo": str, "commit": str}, path)
     if fetched["hub"]["repo"] != checkpoint.repo:
         raise InputError(path, f"repository {fetched['hub']['repo']}, the row says {checkpoint.repo}", "Give the file of this checkpoint")
     return {"hub": fetched["hub"], "files": fetched["files"]}, {"fetched": path}

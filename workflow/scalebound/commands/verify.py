@@ -59,15 +59,14 @@ def certificate_problems(folder, certificate):
     Raises:
         InputError: a file of the folder is unreadable, or the certificate lacks a number.
     """
-    problems = _file_problems(folder, certificate)
-    if problems:
-        return problems
-    nll, entropy, scored = read_scores(folder / "scores.parquet")
     try:
+        if problems := _file_problems(folder, certificate):
+            return problems
+        nll, entropy, scored = read_scores(folder / "scores.parquet")
         problems = _length_problems(folder, certificate) + _settings_problems(certificate) + _draw_problems(folder, certificate, scored)
         broken = recheck.disagreements(nll, entropy, certificate)
         return problems + broken + ([] if broken or problems else _choice_problems(nll, entropy, certificate))
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         where = folder / "certificate.json"
         raise InputError(where, f"no certificate ({type(error).__name__}: {error})", "Make it again from its inputs") from None
 

@@ -3,9 +3,15 @@
 from scalebound.config import parse
 from scalebound.errors import InputError
 from scalebound.hub.retrying import Patience
-from scalebound.provenance import file_sha256
+from scalebound.provenance import check_keys, file_sha256
 from scalebound.stream_settings import MADE_HERE, Stream, is_remote
 from scalebound.streams import hub_dataset, megatron, parquet
+
+# what reading a stream takes from its description
+_FOUND = {
+    "megatron": {"rows": int, "row_tokens": int, "token_type": str, "shards": list},
+    "hub_dataset": {"repo": str, "commit": str, "text_column": str, "files": list, "tokenizer": dict},
+}
 
 
 def describe(settings, hub):
@@ -31,6 +37,7 @@ def open_local(listing, path):
     settings = listed_settings(listing, path)
     if is_remote(settings):
         raise InputError(path, f"a stream of kind {settings.kind} on the hub", "Draw from it with fetch-windows")
+    _check_found(listing, settings, path)
     if settings.kind == "megatron":
         return _Megatron(listing["found"], settings)
     _check_parquet(settings)
@@ -38,13 +45,25 @@ def open_local(listing, path):
 
 
 def open_remote(listing, path, hub, seed):
-    """The stream behind a resolved.json, read over the network; `seed` draws the row groups of a text dataset."""
+    """The stream behind a resolved.json, read over the network; `seed` draws the row groups of a text dataset.
+
+    Raises:
+        InputError: it needs no network, or what the network gives is not what was resolved.
+    """
     settings, patience = listed_settings(listing, path), Patience(attempts=hub.attempts)
+    if not is_remote(settings):
+        raise InputError(path, f"a stream of kind {settings.kind} on this machine", "Draw from it with sample")
+    _check_found(listing, settings, path)
     if settings.kind == "megatron":
         return _Megatron(listing["found"], settings, patience, hub.connections)
     tokenizer = hub_dataset.fetch_tokenizer(listing["found"]["tokenizer"], patience)
     wanted = (settings.end_of_document, settings.row_tokens, settings.vocab_size, settings.row_groups, seed)
     return hub_dataset.open_stream(listing["found"], tokenizer, *wanted, patience=patience)
+
+
+def _check_found(listing, settings, path):
+    check_keys(listing, {"found": dict}, path)
+    check_keys(listing["found"], _FOUND.get(settings.kind, {}), path)
 
 
 class _Megatron(megatron.MegatronStream):
