@@ -134,7 +134,7 @@ def test_rows_of_another_seed_are_named(finished_copy):
     rewrite(finished_copy, lambda table: ("row", np.zeros(table.num_rows, dtype=np.int64)))
     jobs, folder = jobs_and_folder(finished_copy)
     (found,) = check_trajectory_scores(jobs["score-trajectory"], folder)
-    assert found.expected == "at step 8 the rows of seed 505"
+    assert found.expected == "at step 1 the rows of seed 505"
 
 
 def test_better_scores_are_named_by_the_bounds_that_do_not_follow(finished_copy):
