@@ -15,7 +15,10 @@ class Study:
     figures: dict
 
 
-STUDIES = {}
+STUDIES = {
+    "quantizability": Study(("quantizability.csv",), {"quantizability": "quantizability.csv"}),
+    "curvature": Study(("spectra.csv", "hessian.csv", "hessian_nodes.csv"), {"spectra": "spectra.csv", "hessian": "hessian_nodes.csv"}),
+}
 
 
 def figures_of(names):
