@@ -1,4 +1,4 @@
-"""Reading the tables of a family: bounds.csv, comparison.csv, certificates.csv."""
+"""Reading the tables of a family: bounds.csv, comparison.csv, certificates.csv, and those of its studies that figures are drawn from."""
 
 from dataclasses import dataclass
 
@@ -34,7 +34,24 @@ CERTIFICATES = Columns(
     ("n_params", "n_tokens", "train_loss", *_STEPS, "gap_ratio", "coded_bits_per_param"),
     ("true_risk", "trained_risk", "rate_chosen"),
 )
-TABLES = {"bounds.csv": BOUNDS, "comparison.csv": COMPARISON, "certificates.csv": CERTIFICATES}
+QUANTIZABILITY = Columns(
+    ("checkpoint", "quantizer", "method"),
+    ("n_params", "n_tokens", "nominal_bits_per_param", "coded_bits_per_param", "train_loss", "quantized_loss", "increase"),
+)
+SPECTRA = Columns(
+    ("checkpoint", "layer", "kind"),
+    ("n_params", "width", "trace"),
+    ("block", "ratio", "effective_rank", "largest_share", *(f"eigenvalue_{rank}" for rank in range(0, 101, 5))),
+)
+HESSIAN_NODES = Columns(("checkpoint", "status"), ("n_params",), ("probe", "node", "weight"))
+TABLES = {
+    "bounds.csv": BOUNDS,
+    "comparison.csv": COMPARISON,
+    "certificates.csv": CERTIFICATES,
+    "quantizability.csv": QUANTIZABILITY,
+    "spectra.csv": SPECTRA,
+    "hessian_nodes.csv": HESSIAN_NODES,
+}
 
 
 def read_family_table(path, columns=BOUNDS):

@@ -144,11 +144,11 @@ def check_certificates(job, folder):
     certificates = [read_certificate(folder.path(path)) for path in job.inputs.values() if path.endswith("certificate.json")]
     bounds = [read_bounds(folder.path(path)) for path in job.inputs.values() if path.endswith("bounds.json")]
     risks = [read_json(folder.path(path), "true-risk") for path in job.inputs.values() if path.endswith("true_risk.json")]
-    return _check_text(job, folder, certificates_text(certificates, bounds, job.settings["paper_quantizer"], risks, job.settings["untuned"]))
+    return check_text(job, folder, certificates_text(certificates, bounds, job.settings["paper_quantizer"], risks, job.settings["untuned"]))
 
 
 def check_table(job, folder):
-    return _check_text(job, folder, table_text(read_bounds(folder.path(path)) for path in job.inputs.values()))
+    return check_text(job, folder, table_text(read_bounds(folder.path(path)) for path in job.inputs.values()))
 
 
 def check_comparison(job, folder):
@@ -156,10 +156,11 @@ def check_comparison(job, folder):
     if not folder.exists(job.inputs["published"]):
         return []
     published = read_published(folder.path(job.inputs["published"]))
-    return _check_text(job, folder, comparison_text(read_family_table(folder.path(job.inputs["table"])), published, job.settings["quantizer"]))
+    return check_text(job, folder, comparison_text(read_family_table(folder.path(job.inputs["table"])), published, job.settings["quantizer"]))
 
 
-def _check_text(job, folder, wanted):
+def check_text(job, folder, wanted):
+    """The one CSV file of the job is the text that its inputs give."""
     (table,) = (name for name in job.outputs if name.endswith(".csv"))
     found = folder.path(table).read_text(encoding="utf-8")
     for number, (left, right) in enumerate(zip(wanted.splitlines(), found.splitlines()), start=1):

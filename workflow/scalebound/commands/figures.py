@@ -2,7 +2,7 @@
 
 from scalebound.bounds_table import TABLES, read_family_table
 from scalebound.errors import InputError
-from scalebound.figures import bounds_by_size, certificates, comparison, loss_variation, oracle, rates, style, terms
+from scalebound.figures import bounds_by_size, certificates, comparison, hessian, loss_variation, oracle, quantizability, rates, spectra, style, terms
 from scalebound.plan import FIGURES as TABLE_OF
 from scalebound.provenance import identity
 
@@ -14,6 +14,9 @@ FIGURES = {
     "comparison": comparison,
     "certificates": certificates,
     "oracle": oracle,
+    "quantizability": quantizability,
+    "spectra": spectra,
+    "hessian": hessian,
 }
 # drawn from the rows of one quantizer
 ONE_QUANTIZER = ("bounds_by_size", "terms", "loss_variation")
