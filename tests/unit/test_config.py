@@ -1,5 +1,6 @@
 """The configuration's models: what they refuse, what they say, and that the stored schemas are theirs."""
 
+import argparse
 import copy
 import json
 from pathlib import Path
@@ -8,9 +9,11 @@ import pytest
 import yaml
 
 from scalebound import checkpoints
+from scalebound.commands.arguments import add_settings
 from scalebound.commands.schema import SCHEMAS
-from scalebound.config import TrainingRun, parse, parse_config
+from scalebound.config import AnyQuantizer, TrainingRun, parse, parse_config
 from scalebound.errors import InputError
+from scalebound.plan import Plan
 
 ROOT = Path(__file__).resolve().parents[2]
 DEFAULT = yaml.safe_load((ROOT / "config/config.yaml").read_text())
@@ -21,6 +24,39 @@ def test_the_default_configuration_and_its_table_are_valid():
     rows = checkpoints.read_table(ROOT / config.checkpoints)
     checkpoints.check_against(checkpoints.select(rows, config.families), config)
     assert [row.slug for row in rows] == ["ladder-20k", "ladder-45k", "ladder-110k", "ladder-250k"]
+
+
+def released(family, quantizer):
+    """A family of released models, with certificates of a quantizer or without any."""
+    own = yaml.safe_load((ROOT / "config/pythia.yaml").read_text()) | {"families": [family], "checkpoints": str(ROOT / "config/pythia.tsv")}
+    own |= {"sampling": DEFAULT["sampling"], "quantize_with": ["gptq-4", "coded"], "certificate": {"quantizer": quantizer}}
+    return DEFAULT | own | {"streams": DEFAULT["streams"] | own["streams"]}
+
+
+@pytest.mark.parametrize(
+    ("family", "row", "stream"),
+    [("cerebras-gpt", "cerebras-gpt-111m", "pile-text-gpt2"), ("olmo-2", "olmo-2-1b", "olmo-mix"), ("polypythias", "pythia-70m-seed1", "pile-other-order")],
+)
+def test_no_certificate_is_planned_of_a_row_whose_stream_is_an_approximation(family, row, stream):
+    with pytest.raises(InputError, match=rf"{family}/{row}: stream '{stream}' is an approximation .*set certificate.quantizer to null"):
+        Plan.from_configuration(released(family, "coded"))
+    assert Plan.from_configuration(released(family, None)).slugs()
+    # the order that these saw is that of their stream
+    assert Plan.from_configuration(released("pythia-deduped", "coded")).slugs()
+
+
+def test_a_file_of_the_users_own_says_itself_what_may_be_certified(tmp_path):
+    table = tmp_path / "rows.tsv"
+    table.write_text("slug\tfamily\tsource\trepo\trevision\tstep\ttokens_seen\tstream\nmine\tmine\tlocal\tfolder\t-\t1\t4000\tbrought\n")
+    brought = {"kind": "parquet", "path": "rows.parquet", "sha256": "0" * 64, "row_tokens": 17, "vocab_size": 64}
+    for unbiased in (True, False):
+        streams = DEFAULT["streams"] | {"brought": brought | {"unbiased": unbiased}}
+        value = DEFAULT | {"families": ["mine"], "checkpoints": str(table), "streams": streams}
+        if unbiased:
+            assert Plan.from_configuration(value).slugs() == ["mine"]
+        else:
+            with pytest.raises(InputError, match="mine/mine: stream 'brought' is an approximation"):
+                Plan.from_configuration(value)
 
 
 def parameters(run, vocab_size):
@@ -61,6 +97,37 @@ def test_an_unknown_key_is_named_with_its_value():
     value["bound"]["s_pionts"] = 10
     with pytest.raises(InputError, match=r"unknown key `bound.s_pionts` \(value 10\)"):
         parse_config(value, "config.yaml")
+
+
+@pytest.mark.parametrize(
+    ("section", "name", "key"), [("streams", "python-sources", "row_tokens"), ("quantizers", "gptq-4", "bits"), ("quantizers", "coded", "seed")]
+)
+def test_a_key_of_a_union_is_named_as_the_user_wrote_it(section, name, key):
+    """Without the kind that pydantic puts behind the name."""
+    value = copy.deepcopy(DEFAULT)
+    value[section][name][key] = -1
+    with pytest.raises(InputError, match=f"key `{section}.{name}.{key}`"):
+        parse_config(value)
+
+
+def test_help_names_the_section_of_a_model_and_of_any_union():
+    for model, name in ((TrainingRun, "TrainingRun"), (AnyQuantizer, "Quantizer or RateSettings")):
+        parser = argparse.ArgumentParser()
+        add_settings(parser, model)
+        assert f"the {name} section of the configuration" in " ".join(parser.format_help().split())
+
+
+@pytest.mark.parametrize(
+    ("revision", "fits"), [("step2000", True), ("step-2000", True), ("main", True), ("stage1-step2000-tokens5B", True), ("step_1999", False)]
+)
+def test_a_revision_states_the_step_of_its_row(revision, fits):
+    config = parse_config(released("pythia", None))
+    row = next(row for row in checkpoints.read_table(config.checkpoints) if row.slug == "pythia-160m").model_copy(update={"revision": revision})
+    if fits:
+        checkpoints.check_against([row], config)
+    else:
+        with pytest.raises(InputError, match="revision 'step_1999' at step 2000"):
+            checkpoints.check_against([row], config)
 
 
 def test_every_problem_is_named_at_once():

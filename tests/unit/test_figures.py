@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from scalebound.bounds_table import BOUNDS, CERTIFICATES, COMPARISON, read_family_table
+from scalebound.bounds_table import BASELINES, BOUNDS, CERTIFICATES, COMPARISON, TERMS, TRAJECTORY, read_family_table
 from scalebound.commands.figures import FIGURES, draw
 from scalebound.counts import short_count
 from scalebound.errors import InputError
@@ -60,7 +60,26 @@ def known_truth():
     return certificates().assign(true_risk=truth, trained_risk=truth - 0.1)
 
 
-TABLES = {"comparison": comparison, "certificates": certificates, "oracle": known_truth}
+def trajectory():
+    """Two runs of six kept steps, whose bounds are far above log V at first, and one released checkpoint."""
+    rows = [(f"r{size}", size, 4.0**k / 16) for size in SIZES[:2] for k in range(6)] + [("org/model", SIZES[2], 20.0)]
+    table = pd.DataFrame(rows, columns=["line", "n_params", "tokens_per_param"])
+    table = table.assign(checkpoint=[f"c{k}" for k in range(len(rows))], step=range(1, len(rows) + 1), vocab_size=512)
+    table = table.assign(n_tokens=table["n_params"] * table["tokens_per_param"], train_loss=6 - np.log1p(table["tokens_per_param"]))
+    table["paper_bound"] = table["train_loss"] + 20 / table["tokens_per_param"]
+    return table.assign(**dict.fromkeys(TERMS, 0.2))
+
+
+def baselines():
+    """Three checkpoints whose documents are known and one whose are not."""
+    table = certificates()[["checkpoint", "n_params", "n_tokens", "train_loss", "certificate"]]
+    table = table.assign(log_v=np.log(512), heldout_loss=table["train_loss"] + 0.1, heldout_standard_error=0.02, documents=100.0)
+    table = table.assign(heldout_loss_quantized=table["heldout_loss"] + 0.01, document_bound=[120.0, 80.0, 5.5, np.nan])
+    table.loc[3, ["heldout_loss", "heldout_standard_error", "heldout_loss_quantized", "documents"]] = np.nan
+    return table.assign(**{f"{name}_bound": table["train_loss"] + k / 2 for k, name in enumerate(("geometric", "freedman", "paper", "azuma"), start=2)})
+
+
+TABLES = {"trajectory": trajectory, "baselines": baselines, "comparison": comparison, "certificates": certificates, "oracle": known_truth}
 
 
 @pytest.mark.parametrize("name", FIGURES)
@@ -83,7 +102,9 @@ def test_only_the_asked_quantizer_is_drawn(name, tmp_path):
     assert (tmp_path / "a" / "f.png").read_bytes() == (tmp_path / "b" / "f.png").read_bytes()
 
 
-@pytest.mark.parametrize(("make", "columns"), [(table, BOUNDS), (comparison, COMPARISON), (certificates, CERTIFICATES)])
+@pytest.mark.parametrize(
+    ("make", "columns"), [(table, BOUNDS), (comparison, COMPARISON), (certificates, CERTIFICATES), (trajectory, TRAJECTORY), (baselines, BASELINES)]
+)
 def test_tables_are_read_back_and_damaged_ones_refused(make, columns, tmp_path):
     path = tmp_path / "table.csv"
     make().to_csv(path, index=False)
@@ -100,6 +121,30 @@ def test_tables_are_read_back_and_damaged_ones_refused(make, columns, tmp_path):
 def test_a_missing_quantizer_is_an_error():
     with pytest.raises(InputError, match="no row of quantizer 'gptq-5'"):
         draw(table(), "terms", "gptq-5", "bounds.csv")
+
+
+def test_bounds_far_above_log_v_are_marked_and_not_drawn():
+    """The axis of losses ends at 1.3 log V, and as many markers lie at its end as there are bounds beyond it."""
+    drawn = draw(trajectory(), "trajectory", "gptq-4", "t")
+    losses, most = drawn.axes[0], 1.3 * np.log(512)
+    assert losses.get_ylim() == (0, pytest.approx(most))
+    ends = [y for line in losses.lines if line.get_linestyle() == "None" for y in line.get_ydata()]
+    assert len(ends) == (trajectory()["paper_bound"] > most).sum() > 0
+    assert all(y < most for y in ends)
+    bounds = [y for line in losses.lines if line.get_linestyle() == "--" for y in line.get_ydata()]
+    assert len(bounds) + len(ends) == len(trajectory())
+
+
+def test_a_vacuous_bound_for_documents_is_written_as_its_number():
+    written = [text.get_text() for text in draw(baselines(), "baselines", "gptq-4", "t").axes[0].texts]
+    assert written == ["120", "80"]
+
+
+def test_a_family_without_documents_and_certificates_is_drawn():
+    names = ["heldout_loss", "heldout_standard_error", "heldout_loss_quantized", "documents", "document_bound", "certificate"]
+    drawn = draw(baselines().assign(**dict.fromkeys(names, np.nan)), "baselines", "gptq-4", "t")
+    labels = drawn.legends[0].get_texts()
+    assert not [label for label in labels if "held-out" in label.get_text() or "documents" in label.get_text() or "certificate" in label.get_text()]
 
 
 def test_the_fit_recovers_a_known_law():

@@ -197,6 +197,17 @@ def approximate_windows_called_unbiased(forged):
     _scored_on_these(forged)
 
 
+def approximate_windows_called_so(forged):
+    """An honest certificate of an approximation is none all the same."""
+    approximate_windows_called_unbiased(forged)
+    forged.rewrite("scores.parquet", {}, sampling="approximate")
+    forged.content |= {"sampling": "approximate", "holds_for": "an approximation of the training stream"}
+
+
+def approximate_scores(forged):
+    forged.rewrite("scores.parquet", {}, sampling="approximate")
+
+
 def a_number_that_is_none(forged):
     forged.content["value"] = forged.content["values"]["betting"] = math.nan
 
@@ -223,5 +234,7 @@ ATTACKS = {
     another_number_of_training_tokens: ("tokens", "tokens"),
     vocabulary_of_another_size: ("vocab_size", "vocab_size"),
     approximate_windows_called_unbiased: ("sampling", "sampling"),
+    approximate_windows_called_so: ("sampling of the windows", "sampling of the windows"),
+    approximate_scores: ("sampling of the scores", "sampling of the scores"),
     a_number_that_is_none: ("value", "value"),
 }

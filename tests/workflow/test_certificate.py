@@ -5,7 +5,7 @@ import shutil
 
 import numpy as np
 import pytest
-from forged_certificates import ATTACKS, Forged
+from forged_certificates import ATTACKS, Forged, approximate_scores, approximate_windows_called_so
 
 from scalebound import cli
 
@@ -91,6 +91,57 @@ def test_a_certificate_without_one_of_its_parts_is_refused(forged, capsys, key):
         status, _, err = verify(forged.folder, capsys)
         assert status == 1
         assert "certificate.json" in err or "disagreements" in err
+
+
+def certify(arguments, replaced, capsys):
+    """(exit status, what was printed) of the command with some of its files replaced, {option: path}."""
+    words = list(arguments)
+    for option, path in replaced.items():
+        words[words.index(option) + 1] = str(path)
+    status = cli.main(["certify", *words])
+    return status, capsys.readouterr().err
+
+
+@pytest.fixture
+def made(finished, forged, monkeypatch):
+    """Arguments of the job that made the certificate, which write into the copy of its folder."""
+    monkeypatch.chdir(finished.folder)
+    words = json.loads(finished.path(f"{CODED}/certificate/run.json").read_text())["arguments"]
+    words = words[: words.index("--record")]
+    words[words.index("--out") + 1] = str(forged.folder / "certificate.json")
+    return words
+
+
+def test_the_same_files_give_the_same_certificate(made, forged, capsys):
+    before = forged.content
+    for name in ("certificate.json", "model.sbq", "architecture.json", "windows.parquet"):
+        (forged.folder / name).unlink()
+    status, err = certify(made, {"--scores": forged.folder / "scores.parquet"}, capsys)
+    assert (status, err) == (0, "")
+    after = json.loads((forged.folder / "certificate.json").read_text())
+    assert {name: value for name, value in after.items() if name != "identity"} == {name: value for name, value in before.items() if name != "identity"}
+    assert verify(forged.folder, capsys)[0] == 0
+
+
+@pytest.mark.parametrize("attack", [approximate_windows_called_so, approximate_scores], ids=["windows", "scores"])
+def test_no_certificate_is_made_of_windows_that_are_no_uniform_draw(made, forged, capsys, attack, request):
+    attack(forged)
+    shutil.copy(forged.folder / "windows.parquet", forged.folder.parent / "drawn.parquet")
+    for name in ("certificate.json", "model.sbq", "architecture.json", "windows.parquet"):
+        (forged.folder / name).unlink()
+    files = {"--windows": forged.folder.parent / "drawn.parquet", "--scores": forged.folder / "scores.parquet"}
+    status, err = certify(made, files, capsys)
+    assert status == 1
+    assert "sampling 'approximate': its windows are no uniform draw" in err
+    assert str(files[f"--{request.node.callspec.id}"]) in err
+    assert [path.name for path in forged.folder.iterdir()] == ["scores.parquet"]
+
+
+def test_scores_that_lie_elsewhere_are_refused_before_anything_is_computed(made, forged, capsys):
+    (forged.folder / "model.sbq").write_bytes(b"not looked at")
+    status, err = certify(made, {"--message": forged.folder / "model.sbq"}, capsys)
+    assert status == 1
+    assert "A certificate and its scores lie in one folder" in err
 
 
 def test_a_folder_without_a_certificate_is_refused(tmp_path, capsys):

@@ -61,6 +61,15 @@ EXAMPLES = {
     "certificates certificates.identity.json": "results/smoke/certificates.identity.json",
     "table bounds.csv": "results/smoke/bounds.csv",
     "table bounds.identity.json": "results/smoke/bounds.identity.json",
+    "score-trajectory trajectory/scores.parquet": f"{SLUG}/trajectory/scores.parquet",
+    "bound-trajectory trajectory/bounds.json": f"{SLUG}/trajectory/bounds.json",
+    "trajectory trajectory.csv": "results/smoke/trajectory.csv",
+    "trajectory trajectory.identity.json": "results/smoke/trajectory.identity.json",
+    "heldout heldout/windows.parquet": f"{SLUG}/heldout/windows.parquet",
+    "score heldout/scores.parquet": f"{QUANTIZER}/heldout/scores.parquet",
+    "baseline baseline.json": f"{SLUG}/baseline/baseline.json",
+    "baselines baselines.csv": "results/smoke/baselines.csv",
+    "baselines baselines.identity.json": "results/smoke/baselines.identity.json",
     "figures *.png": "results/smoke/figures/terms.png",
     "figures *.pdf": "results/smoke/figures/terms.pdf",
     "resolved-config config.json": "results/smoke/config.json",
@@ -79,7 +88,7 @@ EXAMPLES = {
 
 def kind(stage, name):
     folder, base = name.split("/")[-2:]
-    base = f"certificate/{base}" if folder == "certificate" else base
+    base = f"{folder}/{base}" if folder in ("certificate", "trajectory", "heldout") else base
     return f"{stage} {re.sub(r'^.*(?=[.](whl|png|pdf)$)', '*', base)}"
 
 

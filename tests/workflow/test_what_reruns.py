@@ -18,11 +18,12 @@ def test_a_new_row_runs_its_own_chain_only(finished_copy):
     own = [log for _, log in jobs if log.startswith("results/smoke/smoke-6k-early/")]
     rest = {log for _, log in jobs if not log.startswith("results/smoke/smoke-6k-early/")}
     # resolve, four draws, the checkpoint's score; for two quantizers quantize, encode, decode, score, bound; for the coded one
-    # compress in place of quantize and encode; for the certificate a score and itself
-    assert len(own) == 6 + 2 * 5 + 4 + 2
+    # compress in place of quantize and encode; for the certificate a score and itself; held-out windows, their two scores and the
+    # baseline; input moments and Hessian; no trajectory, which is that of the run's latest row
+    assert len(own) == 6 + 2 * 5 + 4 + 2 + 4 + 2
     # and what is about the whole family: its saved configuration and rows, its table, its figures
-    figures = {f"results/smoke/figures/{name}.log" for name in ("bounds_by_size", "terms", "loss_variation", "rates", "certificates")}
-    assert rest == {"results/smoke/config.log", "results/smoke/bounds.log", "results/smoke/certificates.log", *figures}
+    figures = {f"results/smoke/figures/{name}.log" for name in ("bounds_by_size", "terms", "loss_variation", "rates", "certificates", "baselines")}
+    assert rest == {*(f"results/smoke/{name}.log" for name in ("config", "bounds", "certificates", "baselines")), *figures}
 
 
 def test_a_new_quantizer_leaves_the_others_alone(finished_copy):
@@ -45,19 +46,21 @@ def test_a_larger_model_to_train_does_not_retrain_the_others(finished_copy):
 def test_an_edited_module_reruns_its_stages_and_what_follows(finished_copy):
     finished_copy.append("workflow/scalebound/scoring.py", "\nEDITED = True\n")
     changed = rules(finished_copy.pending())
+    assert {"score_trajectory", "bound_trajectory", "trajectory_table", "score_heldout", "score_heldout_quantized", "baseline", "baselines_table"} <= changed
     assert {"score", "score_quantized", "quantize", "compress", "bound", "table", "score_certify", "certify", "certificates", "figures"} <= changed
-    assert not {"train_smoke_6k", "tokenize", "tokenizer", "documents", "sample", "resolve"} & changed
+    assert not {"train_smoke_6k", "tokenize", "tokenizer", "documents", "sample", "resolve", "heldout"} & changed
 
 
 def test_an_edited_formula_reruns_bounds_only(finished_copy):
     """The table of certificates shows bounds beside them; no certificate is made again."""
     finished_copy.append("workflow/scalebound/bounds/azuma.py", "\nEDITED = True\n")
-    assert rules(finished_copy.pending()) == {"bound", "table", "certificates", "figures"}
+    studies = {"bound_trajectory", "trajectory_table", "baseline", "baselines_table"}
+    assert rules(finished_copy.pending()) == {"bound", "table", "certificates", "figures"} | studies
 
 
 def test_an_edit_of_how_certificates_are_made_reruns_them_only(finished_copy):
     finished_copy.append("workflow/scalebound/commands/certify.py", "\nEDITED = True\n")
-    assert rules(finished_copy.pending()) == {"certify", "certificates", "figures"}
+    assert rules(finished_copy.pending()) == {"certify", "certificates", "baselines_table", "figures"}
 
 
 def test_an_edit_of_how_certificates_are_verified_reruns_nothing(finished_copy):
@@ -68,7 +71,7 @@ def test_an_edit_of_how_certificates_are_verified_reruns_nothing(finished_copy):
 def test_another_draw_of_the_certificate_leaves_bounds_and_codes_alone(finished_copy):
     finished_copy.edit("config/smoke.yaml", "certify: {windows: 128, seed: 404}", "certify: {windows: 128, seed: 405}")
     # the configuration of the run is written again
-    assert rules(finished_copy.pending()) == {"resolved_config", "sample", "score_certify", "certify", "certificates", "figures"}
+    assert rules(finished_copy.pending()) == {"resolved_config", "sample", "score_certify", "certify", "certificates", "baselines_table", "figures"}
 
 
 def test_another_draw_to_tune_on_reruns_the_coded_quantizer_only(finished_copy):

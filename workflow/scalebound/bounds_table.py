@@ -19,11 +19,12 @@ class Columns:
     gaps: tuple = ()
 
 
+TERMS = ("term_parameters_per_token", "term_loss_variation", "term_smoothing", "term_quantization_gap")
 BOUNDS = Columns(
     ("checkpoint", "quantizer"),
     (
-        *("n_params", "n_tokens", "vocab_size", "train_loss", "sigma", "paper_bound", "azuma_bound", "freedman_bound_coded", "coded_bits_per_param"),
-        *("term_parameters_per_token", "term_loss_variation", "term_smoothing", "term_quantization_gap"),
+        *("n_params", "n_tokens", "vocab_size", "train_loss", "sigma", "C", "paper_bound", "azuma_bound", "freedman_bound_coded", "coded_bits_per_param"),
+        *TERMS,
     ),
 )
 _COMPARED = ("train_loss", "paper_bound", "azuma_bound")
@@ -33,6 +34,25 @@ CERTIFICATES = Columns(
     ("checkpoint", "quantizer"),
     ("n_params", "n_tokens", "train_loss", *_STEPS, "gap_ratio", "coded_bits_per_param"),
     ("true_risk", "trained_risk", "rate_chosen"),
+)
+LOSS_CURVES = Columns(("line", "status"), ("n_params", "vocab_size", "tokens", "loss"), ("information_nats",))
+LAWS = Columns(("law",), ("E", "A", "B", "alpha", "beta"))
+INFORMATION = Columns(
+    ("line", "status"),
+    ("n_params", "tokens", "loss", "tokens_per_param"),
+    ("information_nats", "bits_per_param", "bits_per_token", "law_loss", "law_information_nats", "C", "sigma", "bound_information"),
+)
+GAP_LAW = Columns(("series", "kind", "model"), ("n_params", "n_tokens", "gap", "loss"), ("C", "sigma"))
+OVERTRAINING = Columns(("law", "code"), ("n_params", "n_tokens", "tokens_per_param", "C", "loss", "gap", "bound"))
+ABLATIONS = Columns(("checkpoint", "ablation", "setting"), ("n_params", "bound", "gap"), ("x", "low", "high"))
+TRAJECTORY = Columns(
+    ("line", "checkpoint"),
+    ("step", "n_params", "n_tokens", "tokens_per_param", "vocab_size", "train_loss", "paper_bound", *TERMS),
+)
+BASELINES = Columns(
+    ("checkpoint",),
+    ("n_params", "n_tokens", "log_v", "train_loss", "paper_bound", "freedman_bound", "geometric_bound", "azuma_bound"),
+    ("heldout_loss", "heldout_standard_error", "heldout_loss_quantized", "document_bound", "documents", "certificate"),
 )
 QUANTIZABILITY = Columns(
     ("checkpoint", "quantizer", "method"),
@@ -48,6 +68,12 @@ TABLES = {
     "bounds.csv": BOUNDS,
     "comparison.csv": COMPARISON,
     "certificates.csv": CERTIFICATES,
+    "information.csv": INFORMATION,
+    "gap_law.csv": GAP_LAW,
+    "ablations.csv": ABLATIONS,
+    "overtraining.csv": OVERTRAINING,
+    "trajectory.csv": TRAJECTORY,
+    "baselines.csv": BASELINES,
     "quantizability.csv": QUANTIZABILITY,
     "spectra.csv": SPECTRA,
     "hessian_nodes.csv": HESSIAN_NODES,

@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from scalebound.config import parse
 from scalebound.errors import InputError, first_line
+from scalebound.hub.branches import step_of
 from scalebound.schema_types import FOLDER, REPO, REVISION, Model, Slug
 from scalebound.stream_settings import MADE_HERE
 
@@ -70,11 +71,16 @@ def select(rows, families, path="checkpoints.tsv"):
 
 
 def check_against(rows, config, path="checkpoints.tsv"):
-    """Each row's stream must exist, and its run, step, revision and token count must be what they make of each other."""
+    """Each row's stream must exist and allow what is asked for; run, step, revision and token count must be what they make of each other."""
     for row in rows:
         where = f"{path}: {row.family}/{row.slug}"
         if row.stream not in config.streams:
             raise InputError(where, f"unknown stream {row.stream!r}", f"Known streams: {', '.join(sorted(config.streams))}")
+        if config.certificate.quantizer is not None and not config.streams[row.stream].unbiased:
+            found = f"stream {row.stream!r} is an approximation of what the checkpoint saw, and certificate.quantizer is {config.certificate.quantizer!r}"
+            raise InputError(
+                where, found, "No certificate rests on such a stream: set certificate.quantizer to null, and all that is said of the row is an estimate"
+            )
         if row.source == "trained":
             _check_trained(row, config, where)
         else:
@@ -105,8 +111,7 @@ def _check_released(row, stream, where):
     if stream.predictions_per_step is not None and row.tokens_seen != row.step * stream.predictions_per_step:
         expected = row.step * stream.predictions_per_step
         raise InputError(where, f"tokens_seen {row.tokens_seen}", f"Step {row.step} of stream {row.stream!r} has seen {expected}")
-    named = re.fullmatch(r"step-?(\d+)", row.revision)
-    if named and int(named[1]) != row.step:
+    if step_of(row.revision) not in (None, row.step):
         raise InputError(where, f"revision {row.revision!r} at step {row.step}", "Make them equal")
 
 

@@ -47,6 +47,20 @@ COMMANDS = {
     "certificates": "collect the certificates of a family",
     "verify": "check a certificate from its folder alone",
     "compare": "put a family's bounds beside published ones",
+    "loss-curves": "loss and information along the training of a family's models",
+    "scaling-law": "fit Chinchilla's law to a family's loss curves",
+    "information": "bounds with the information content as code length (an estimate)",
+    "references": "what a decoded model expects of its own loss at every token",
+    "ablate": "the paper's bound with one choice changed at a time",
+    "ablations": "collect the ablations of a family",
+    "gap-law": "the gap against tokens, its exponent, and what laws predict",
+    "overtraining": "the bound's terms over sizes and tokens under the laws",
+    "score-trajectory": "score every kept checkpoint of a run, unquantized and quantized",
+    "bound-trajectory": "bounds of every kept checkpoint of a run",
+    "trajectory": "collect the bounds along training of a family",
+    "heldout": "draw windows from the held-out documents of a stream",
+    "baseline": "held-out loss and bound for documents of a checkpoint",
+    "baselines": "collect what the bounds of a family are compared with",
     "quantizability": "what rounding costs against bits per parameter, for each quantizer of a family",
     "moments": "spectra of the second moments of the inputs of every linear layer",
     "spectra": "collect those spectra of a family, with what they say of rounding",
@@ -124,7 +138,7 @@ def _report(name, problem):
 
 
 def _parser():
-    lines = "\n".join(f"  {name:16s}{text}" for name, text in COMMANDS.items())
+    lines = "\n".join(f"  {name:18s}{text}" for name, text in COMMANDS.items())
     parser = argparse.ArgumentParser(
         prog="scalebound",
         usage="scalebound [-h] [--version] COMMAND ...",

@@ -12,12 +12,11 @@ from pydantic import Field, TypeAdapter, ValidationError, model_validator
 from scalebound.errors import InputError
 from scalebound.oracle.settings import check_oracles
 from scalebound.quantization.rate.settings import RateSettings
-from scalebound.schema_types import Model, Repo, Revision, Seed, Slug
+from scalebound.schema_types import Model, Repo, Revision, Seed, Slug, kinds_of
 from scalebound.stream_settings import MADE_HERE, Stream, refuse_duplicates
 from scalebound.study_settings import Studies
 
 MAX_KEPT = 10_000  # checkpoints of one run, each of which is an output of one job
-KINDS = ("wheels", "oracle", "megatron", "hub_dataset", "parquet", "rtn", "gptq", "coded")
 Pair = Annotated[list[Revision], Field(min_length=2, max_length=2)]
 
 
@@ -122,6 +121,8 @@ class Quantizer(Model):
 
 
 AnyQuantizer = Annotated[Quantizer | RateSettings, Field(discriminator="method")]
+# what pydantic puts behind the name of a member of these sections
+_KINDS = {"streams": kinds_of(Stream, "kind"), "quantizers": kinds_of(AnyQuantizer, "method")}
 
 
 class Grids(Model):
@@ -253,7 +254,7 @@ def _describe(problem):
 
 def _without_kind(place):
     """The place of a problem as the user wrote it: pydantic puts the kind of a stream or quantizer behind its name."""
-    return place[:2] + place[3:] if place[:1] in (("streams",), ("quantizers",)) and len(place) > 2 and place[2] in KINDS else place
+    return place[:2] + place[3:] if len(place) > 2 and place[2] in _KINDS.get(place[0], ()) else place
 
 
 def parse_config(value, where="configuration"):

@@ -107,6 +107,18 @@ class Plan:
     def certificate_folder(self, family, slug):
         return f"results/{family}/{slug}/quantizers/{self.config.certificate.quantizer}/certificate"
 
+    def rows_of(self, family):
+        return [row for (f, _), row in self.checkpoints.items() if f == family]
+
+    def runs_of(self, family):
+        """Training runs behind a family's rows, in their order."""
+        return list(dict.fromkeys(row.repo for row in self.rows_of(family) if row.source == "trained"))
+
+    def curve_rows(self, family):
+        """What is said of each row to the command that reads loss curves: the line that it belongs to, and the run that recorded it."""
+        rows = self.rows_of(family)
+        return [{"slug": row.slug, "line": row.repo, "run": row.repo if row.source == "trained" else None} for row in rows]
+
     def checkpoint_files(self, run):
         return [f"results/training/{run}/step{k}/{name}" for k in self._run(run).kept_steps() for name in ("config.json", "model.safetensors")]
 
@@ -220,6 +232,15 @@ class Plan:
     def bound_settings(self):
         return _json(self.config.bound)
 
+    def information_settings(self):
+        return _json(self.config.studies.information)
+
+    def ablation_settings(self):
+        return _json(self.config.studies.ablations)
+
+    def extrapolation_settings(self):
+        return _json(self.config.studies.extrapolation)
+
     def row(self, family, slug):
         return self.checkpoints[(family, slug)]
 
@@ -269,10 +290,6 @@ class Plan:
     def quantizers_of(self, *methods):
         """Names of the quantizers of the given methods."""
         return [name for name, settings in self.config.quantizers.items() if settings.method in methods]
-
-    def trained(self):
-        """Training runs that the selected rows need; no other is asked for, but each has its rule."""
-        return list(dict.fromkeys(row.repo for row in self.checkpoints.values() if row.source == "trained"))
 
     def streams_of_kind(self, *kinds):
         return {name: settings for name, settings in self.config.streams.items() if settings.kind in kinds}

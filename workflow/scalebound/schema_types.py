@@ -1,6 +1,6 @@
 """Types that the configuration's models share; nothing here imports torch."""
 
-from typing import Annotated
+from typing import Annotated, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -17,6 +17,16 @@ Seed = Annotated[int, Field(ge=0, lt=2**32)]
 Repo = Annotated[str, Field(pattern=REPO)]
 Revision = Annotated[str, Field(pattern=REVISION)]
 Folder = Annotated[str, Field(pattern=FOLDER)]
+
+
+def members_of(union):
+    """The models of an annotated union of them."""
+    return get_args(get_args(union)[0])
+
+
+def kinds_of(union, key):
+    """The values of the key by which the models of a union are told apart."""
+    return tuple(kind for member in members_of(union) for kind in get_args(member.model_fields[key].annotation))
 
 
 class Model(BaseModel):

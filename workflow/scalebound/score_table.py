@@ -5,23 +5,46 @@ import numpy as np
 from scalebound.errors import InputError
 from scalebound.tables import identity_of, read_parquet
 
+REMEDY = "Score the checkpoint again"
+
 
 def read_scores(path):
     """(nll, entropy, identity): float64 [windows, positions], in nats.
+
+    Whether the numbers are finite is looked at where bounds are computed.
 
     Raises:
         InputError: unreadable, or not one value for every position of every window, in order.
     """
     table = read_parquet(path, "score")
+    return *scores_of(table, path), identity_of(table, path)
+
+
+def scores_of(table, path):
+    """(nll, entropy) of the table that `path` holds."""
     try:
-        window, position = table["window"].to_numpy(), table["position"].to_numpy()
+        window, position = (_integers(table[name].to_numpy()) for name in ("window", "position"))
         nll, entropy = (table[name].to_numpy().astype(np.float64) for name in ("nll", "entropy"))
     except (KeyError, TypeError, ValueError) as error:
-        raise InputError(path, f"its columns are not window, position, nll, entropy ({error})", "Score the checkpoint again") from None
+        raise InputError(path, f"its columns are not window, position, nll, entropy ({error})", REMEDY) from None
     length = int(position.max()) + 1 if len(position) else 0
     if not length or len(window) % length:
-        raise InputError(path, f"{len(window)} rows of {length} positions", "Score the checkpoint again")
+        raise InputError(path, f"{len(window)} rows of {length} positions", REMEDY)
     places = np.arange(len(window))
     if not (np.array_equal(window, places // length) and np.array_equal(position, places % length)):
-        raise InputError(path, "windows or positions out of order", "Score the checkpoint again")
-    return nll.reshape(-1, length), entropy.reshape(-1, length), identity_of(table, path)
+        raise InputError(path, "windows or positions out of order", REMEDY)
+    return nll.reshape(-1, length), entropy.reshape(-1, length)
+
+
+def windows_digest(identity, path):
+    """The sha256 of the windows that scores with this identity belong to. Raises InputError when it names none."""
+    try:
+        return identity["inputs"]["windows"]["sha256"]
+    except (KeyError, TypeError):
+        raise InputError(path, "its identity names no windows", REMEDY) from None
+
+
+def _integers(values):
+    if values.dtype.kind not in "iu":
+        raise TypeError(f"a place of type {values.dtype}")
+    return values

@@ -29,7 +29,10 @@ class TokenizerSettings(Model):
 
 
 class _Stream(Model):
-    """What every kind says of itself, unless it knows more."""
+    """What every kind says of itself, unless it knows more.
+
+    Each kind has `unbiased` too, as a key or a property: whether a uniform draw of its rows is one of what a checkpoint saw.
+    """
 
     @property
     def predictions_per_step(self):
@@ -42,7 +45,19 @@ class _Stream(Model):
         return False
 
 
-class WheelStream(_Stream):
+class _MadeHere(_Stream):
+    """A stream whose rows the workflow makes itself, as many as a training run needs, and in the order that it reads them."""
+
+    @property
+    def ordered(self):
+        return True
+
+    @property
+    def unbiased(self):
+        return True
+
+
+class WheelStream(_MadeHere):
     """A training stream made by the workflow from the Python sources of pinned wheels."""
 
     kind: Literal["wheels"]
@@ -59,12 +74,8 @@ class WheelStream(_Stream):
         refuse_duplicates([wheel.file for wheel in self.wheels], "wheels")
         return self
 
-    @property
-    def ordered(self):
-        return True
 
-
-class OracleStream(_Stream):
+class OracleStream(_MadeHere):
     """A training stream that the workflow draws from a checkpoint of its own, the oracle: of what is trained on it the true risk is known."""
 
     kind: Literal["oracle"]
@@ -74,10 +85,6 @@ class OracleStream(_Stream):
     row_tokens: int = ROW_TOKENS
     vocab_size: int = Field(ge=1, le=65536, description="the oracle's vocabulary")
     sha256: dict[RowCount, Sha256] = PINS
-
-    @property
-    def ordered(self):
-        return True
 
 
 class MegatronStream(_Stream):
@@ -126,6 +133,10 @@ class HubDatasetStream(_Stream):
     row_groups: int = Field(64, ge=1, description="row groups drawn for a sample")
     row_tokens: int = ROW_TOKENS
     vocab_size: int = VOCAB_SIZE
+
+    @property
+    def unbiased(self):
+        return False
 
 
 class ParquetStream(_Stream):

@@ -16,6 +16,15 @@ class Study:
 
 
 STUDIES = {
+    "information": Study(
+        ("information.csv", "loss_curves.csv", "scaling_law.csv"),
+        {"information": "information.csv", "scaling_law": "information.csv"},
+    ),
+    "gap_law": Study(("gap_law.csv", "gap_exponents.csv"), {"gap_law": "gap_law.csv"}),
+    "ablations": Study(("ablations.csv",), {"ablations": "ablations.csv"}),
+    "overtraining": Study(("overtraining.csv",), {"overtraining": "overtraining.csv"}),
+    "trajectory": Study(("trajectory.csv",), {"trajectory": "trajectory.csv"}),
+    "baselines": Study(("baselines.csv",), {"baselines": "baselines.csv"}),
     "quantizability": Study(("quantizability.csv",), {"quantizability": "quantizability.csv"}),
     "curvature": Study(("spectra.csv", "hessian.csv", "hessian_nodes.csv"), {"spectra": "spectra.csv", "hessian": "hessian_nodes.csv"}),
 }

@@ -6,7 +6,7 @@ from scalebound.errors import InputError
 from scalebound.sampling import row_digest, token_digest
 from scalebound.tables import identity_of, read_parquet, write_parquet
 
-STAGES = ("sample", "fetch-windows")
+STAGES = ("sample", "fetch-windows", "heldout")
 
 
 def write(path, row_ids, tokens, identity):

@@ -93,7 +93,7 @@ def test_spectra_are_those_of_inputs_with_a_known_moment_and_a_dead_input():
 
 
 def test_weights_that_are_not_finite_are_refused():
-    with pytest.raises(InputError, match="head.*not finite"):
+    with pytest.raises(InputError, match=r"head.*not finite"):
         input_spectra(Embedded([[float("nan"), 0.0, 0.0], [0.0, 1.0, 0.0]]), np.array([[0, 1]]))
 
 

@@ -1,16 +1,21 @@
 """Fetching by commit: every byte verified, faults survived or told once, and everything found again without a hub."""
 
 import errno
+import hashlib
 import json
 import os
+from pathlib import Path
 
 import hub_client
 import huggingface_hub
 import pytest
 from hub_server import File
 
+from scalebound import cli, provenance
+from scalebound.commands import fetch as commands_fetch
 from scalebound.errors import InputError
-from scalebound.hub.cache import remove_partial_downloads
+from scalebound.hub import digests
+from scalebound.hub.cache import cache_folder, remove_partial_downloads
 from scalebound.hub.revisions import resolve_revision
 from scalebound.hub.snapshot import fetch, offline_folder
 
@@ -53,6 +58,28 @@ def test_a_second_fetch_transfers_no_file(hub, resolved, waits):
     hub.clear()
     fetch(resolved, waits.patience)
     assert hub.count("resolve") == 0
+
+
+def test_the_command_reads_the_weights_once(hub, resolved, tmp_path, monkeypatch):
+    """They are tens of gigabytes: what was verified by its sha256 is described by that sha256."""
+    reads = []
+    for module, name in ((digests, "_hash"), (provenance, "file_sha256"), (commands_fetch, "file_sha256")):
+        real = getattr(module, name)
+        monkeypatch.setattr(module, name, lambda path, *more, real=real: reads.append(Path(path).name) or real(path, *more))
+    located, out = tmp_path / "hub.json", tmp_path / "fetched.json"
+    located.write_text(json.dumps({"identity": {"stage": "resolve-hub"}, "hub": resolved, "checkpoint": {}}))
+    assert cli.main(["fetch", "--located", str(located), "--hub", "{}", "--out", str(out)]) == 0
+    assert reads.count("model.safetensors") == 1
+    wanted = [{"name": name, "bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()} for name, data in sorted(expected().items())]
+    assert json.loads(out.read_text())["files"] == wanted
+
+
+def test_every_file_that_is_always_wrong_is_taken_out_of_the_cache(hub, resolved, waits):
+    hub.fault("GET .*resolve.*(model.safetensors|tokenizer.json)", "flip", times=None)
+    with pytest.raises(InputError, match=r"model.safetensors: delivered twice with wrong bytes"):
+        fetch(resolved, waits.patience)
+    folders = {path.parent for path in cache_folder().rglob("config.json")}
+    assert [path.name for folder in folders for path in folder.iterdir()] == ["config.json"]
 
 
 @pytest.mark.parametrize("kind", ["503", "429", "reset", "cut"])

@@ -11,6 +11,7 @@ from scalebound.commands import compress, decode
 from scalebound.errors import InputError
 from scalebound.provenance import describe_files
 from scalebound.quantization.message import code_length_bits
+from scalebound.quantization.rate import sensitivity
 from scalebound.scoring import score
 
 SETTINGS = {"exchange": 4.0, "step_offsets": [-12, -8], "sensitivity_windows": 4, "tuning": {"share_of_training": 0.05, "learning_rate": 1e-3}}
@@ -51,6 +52,14 @@ def test_the_same_inputs_give_the_same_bytes(arguments):
         compress.run(arguments)
         found.append(arguments.out_message.read_bytes())
     assert found[0] == found[1]
+
+
+def test_sensitivities_are_measured_once_for_all_rates(arguments, monkeypatch):
+    measured, measure = [], sensitivity.measure
+    monkeypatch.setattr(sensitivity, "measure", lambda *given: measured.append(1) or measure(*given))
+    compress.run(arguments)
+    assert len(measured) == 1
+    assert [c["tuned"] for c in json.loads(arguments.out_report.read_text())["candidates"]] == [False, False, True]
 
 
 @pytest.mark.parametrize(("key", "value"), [("exchange", 0.0), ("step_offsets", []), ("rate", 1)])

@@ -103,6 +103,18 @@ def test_every_family_is_rounded_whole_and_finer_steps_lose_less(saved, load, ca
     assert losses[0] < losses[1]
 
 
+def test_each_rounding_begins_with_the_same_weights(saved, load, calibration):
+    """What was measured is shared; nothing of one rounding is left in the next."""
+    rounder = RateRounder(load(saved.folder), saved.architecture["parameters"], SETTINGS, calibration)
+    rounder.round_all(-40)
+    again = rounder.round_all(-16)
+    alone = RateRounder(load(saved.folder), saved.architecture["parameters"], SETTINGS, calibration).round_all(-16)
+    for name, one in again.items():
+        assert np.array_equal(one.tensor.codes, alone[name].tensor.codes)
+        assert np.array_equal(one.latent, alone[name].latent)
+        assert (one.tensor.base, one.tensor.offset) == (alone[name].tensor.base, alone[name].tensor.offset)
+
+
 def test_the_model_holds_what_the_codes_stand_for(saved, load, calibration):
     model = load(saved.folder)
     rounded = RateRounder(model, saved.architecture["parameters"], SETTINGS, calibration).round_all(-24)

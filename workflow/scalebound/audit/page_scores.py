@@ -8,6 +8,7 @@ from scalebound.audit import page_charts as charts
 from scalebound.audit.page_text import TokenNumbers, TokenText
 from scalebound.audit.page_values import number, whole
 from scalebound.corpus.rows import MAKERS
+from scalebound.score_table import scores_of
 
 WINDOWS_SHOWN = 3
 BINS = 40
@@ -65,12 +66,7 @@ def worst_windows(section, checkpoint):
 def losses_of(section, path):
     """float64 [windows, predictions] of a scores.parquet, whose rows are in the order of windows and positions."""
     table, _ = section.table(path, "score")
-    window, position = (table[name].to_numpy() for name in ("window", "position"))
-    shape = (int(window.max()) + 1, int(position.max()) + 1)
-    expected = np.divmod(np.arange(shape[0] * shape[1]), shape[1])
-    if not (np.array_equal(window, expected[0]) and np.array_equal(position, expected[1])):
-        raise ValueError(f"{section.name(path)}: its rows are not every position of every window in order")
-    losses = table["nll"].to_numpy().astype(np.float64).reshape(shape)
+    losses, _ = scores_of(table, section.name(path))
     if not np.isfinite(losses).all():
         raise ValueError(f"{section.name(path)}: a loss is not finite")
     return losses

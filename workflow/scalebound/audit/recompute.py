@@ -160,7 +160,6 @@ def check_comparison(job, folder):
 
 
 def check_text(job, folder, wanted):
-    """The one CSV file of the job is the text that its inputs give."""
     (table,) = (name for name in job.outputs if name.endswith(".csv"))
     found = folder.path(table).read_text(encoding="utf-8")
     for number, (left, right) in enumerate(zip(wanted.splitlines(), found.splitlines()), start=1):
@@ -198,14 +197,14 @@ def _bound_problem(arguments):
     wanted = evaluate_files(inputs, job.settings["quantizer"], settings)
     found = json.loads((Path(root) / name).read_text(encoding="utf-8"))
     found.pop("identity")
-    return _first_difference(wanted, found, "")
+    return first_difference(wanted, found, "")
 
 
-def _first_difference(wanted, found, where):
+def first_difference(wanted, found, where):
     if isinstance(wanted, dict):
         if not isinstance(found, dict) or set(found) != set(wanted):
             return f"{where} with {sorted(wanted)}", str(found)[:200]
-        problems = (_first_difference(wanted[key], found[key], f"{where}.{key}".lstrip(".")) for key in wanted)
+        problems = (first_difference(wanted[key], found[key], f"{where}.{key}".lstrip(".")) for key in wanted)
         return next((problem for problem in problems if problem), None)
     number = isinstance(wanted, float) and isinstance(found, (int, float))
     same = abs(wanted - found) <= TOLERANCE * max(1.0, abs(wanted)) if number else wanted == found

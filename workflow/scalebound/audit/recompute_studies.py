@@ -1,69 +1,101 @@
 """Numbers of the studies again: each table from the artifacts that it was made of."""
 
+import json
+
 import numpy as np
 
+from scalebound.audit import recompute_curvature
 from scalebound.audit.findings import Finding
-from scalebound.audit.recompute import TOLERANCE, check_text
-from scalebound.bounds_table import read_family_table
-from scalebound.commands import spectra
-from scalebound.commands.hessian_nodes import nodes_text
-from scalebound.commands.hessian_summary import summary_text
-from scalebound.commands.quantizability import LOSSES, quantizability_text
-from scalebound.curvature.quadrature import described
-from scalebound.hessian_file import read_hessian
-from scalebound.provenance import read_json
+from scalebound.audit.recompute import check_text, first_difference
+from scalebound.commands.baseline import evaluate_baseline
+from scalebound.commands.baselines import baselines_text
+from scalebound.commands.bound_trajectory import evaluate_trajectory
+from scalebound.commands.trajectory import trajectory_text
+from scalebound.config import TrainingRun
+from scalebound.corpus import documents, heldout, tokenizer
+from scalebound.corpus.rows import open_rows
+from scalebound.trajectory import draw, steps_of
+from scalebound.trajectory_scores import COLUMNS, read_trajectory
+from scalebound.windows import read as read_windows
 
 
-def check_quantizability(job, folder):
-    return check_text(job, folder, quantizability_text(read_family_table(folder.path(job.inputs["table"]), LOSSES), job.settings["methods"]))
-
-
-def check_moments(job, folder):
-    """Eigenvalues of second moments: finite, in order, none below zero beyond rounding."""
+def check_trajectory_scores(job, folder):
+    """The steps are those that the run keeps, the rows of each those of its seed, and the scores one finite value for each target."""
     (name,) = job.outputs
-    return [] if spectra.read_spectra(folder.path(name)) else [Finding(name, "at least one layer", "none")]
+    settings, (steps, _) = job.settings, read_trajectory(folder.path(name))
+    run = TrainingRun(**settings["run"])
+    wanted = steps_of(run, settings["last_step"], settings["max_points"])
+    if [scores.step for scores in steps] != wanted:
+        return [Finding(name, f"scores of the steps {wanted}", f"{[scores.step for scores in steps]}")]
+    rows, _ = open_rows(folder.path(job.inputs["tokens"]), folder.path(job.inputs["stream"]))
+    for scores in steps:
+        if not np.array_equal(scores.rows, draw(run, scores.step, settings["windows"], settings["seed"])):
+            return [Finding(name, f"at step {scores.step} the rows of seed {settings['seed']}", "other rows")]
+        for column in COLUMNS:
+            values = getattr(scores, column)
+            if values.shape != (settings["windows"], rows.row_tokens - 1) or not np.isfinite(values).all() or values.min() < 0:
+                return [Finding(name, f"finite, non-negative {column} of every target at step {scores.step}", f"{values.shape}, minimum {values.min()}")]
+    return []
 
 
-def check_spectra(job, folder):
-    models, parquets = ([folder.path(path) for path in job.inputs.values() if path.endswith(end)] for end in ("resolved.json", "spectra.parquet"))
-    pairs = [(spectra.read_model(model), spectra.read_spectra(path)) for model, path in zip(models, parquets)]
-    return check_text(job, folder, spectra.spectra_text(pairs))
-
-
-def check_hessian(job, folder):
-    """Nodes, weights and residuals follow from the recurrences; what is skipped is larger than the configuration allows."""
+def check_trajectory_bounds(job, folder):
     (name,) = job.outputs
-    found, model = read_hessian(folder.path(name)), read_json(folder.path(job.inputs["model"]), "resolve")
-    wanted = {"checkpoint": model["checkpoint"]["slug"], "n_params": model["n_params"]}
-    findings = [Finding(name, f"{key} {value}", f"{found[key]}") for key, value in wanted.items() if found[key] != value]
-    if bool(found["probes"]) != (model["n_params"] <= job.settings["max_parameters"]):
-        findings.append(Finding(name, f"computed up to {job.settings['max_parameters']} parameters and skipped beyond", found["status"]))
-    if len(found["probes"]) not in (0, job.settings["probes"]):
-        findings.append(Finding(name, f"{job.settings['probes']} probes", f"{len(found['probes'])}"))
-    return findings + [problem for number, probe in enumerate(found["probes"]) for problem in _rule_problems(name, number, probe)]
+    wanted = evaluate_trajectory({key: folder.path(path) for key, path in job.inputs.items()}, job.settings)
+    found = json.loads(folder.path(name).read_text(encoding="utf-8"))
+    found.pop("identity")
+    problem = next((problem for problem in _differences(wanted, found) if problem), None)
+    return [Finding(name, *problem)] if problem else []
 
 
-def _rule_problems(name, number, probe):
-    wanted = {key: np.asarray(values) for key, values in described(probe["alpha"], probe["beta"]).items()}
-    scale = np.abs(wanted["nodes"]).max()
-    sizes = {"nodes": scale, "weights": 1.0, "residuals": scale}
-    same = {key: np.allclose(probe[key], values, rtol=0, atol=TOLERANCE * sizes[key]) for key, values in wanted.items()}
-    return [Finding(name, f"{key} of probe {number} that follow from its recurrence", "others") for key, fits in same.items() if not fits]
+def _differences(wanted, found):
+    """Point by point, since lists are compared as a whole."""
+    yield first_difference({k: v for k, v in wanted.items() if k != "points"}, {k: v for k, v in found.items() if k != "points"}, "")
+    if len(wanted["points"]) != len(found["points"]):
+        yield f"{len(wanted['points'])} points", f"{len(found['points'])}"
+    for left, right in zip(wanted["points"], found["points"]):
+        yield first_difference(left, right, f"step {left['step']}")
 
 
-def check_hessian_summary(job, folder):
-    return check_text(job, folder, summary_text([read_hessian(folder.path(path)) for path in job.inputs.values()]))
+def check_trajectory(job, folder):
+    along, points = ([folder.path(path) for path in job.inputs.values() if path.endswith("trajectory/bounds.json") == kind] for kind in (True, False))
+    return check_text(job, folder, trajectory_text(along, points))
 
 
-def check_hessian_nodes(job, folder):
-    return check_text(job, folder, nodes_text([read_hessian(folder.path(path)) for path in job.inputs.values()]))
+def check_heldout(job, folder):
+    """The windows are those that the seed draws from the held-out documents, tokenized again where the wheels lie here."""
+    (name,) = job.outputs
+    ids, tokens, made_of = read_windows(folder.path(name))
+    wheels = folder.path(job.inputs["documents"]).parent / "wheels"
+    listed = documents.read_list(folder.path(job.inputs["documents"]))
+    if not all((wheels / row["wheel"]).is_file() for row in listed if row["split"] == "heldout"):
+        return []
+    made = tokenizer.read(folder.path(job.inputs["tokenizer"]), made_of["vocab_size"])
+    rows = heldout.heldout_rows(listed, wheels, made, job.settings["row_tokens"])
+    wanted = heldout.draw(len(rows), job.settings["windows"], job.settings["seed"])
+    if not np.array_equal(ids, wanted):
+        return [Finding(name, f"the held-out rows of seed {job.settings['seed']}", "other rows")]
+    return [] if np.array_equal(tokens, rows[wanted]) else [Finding(name, "tokens of the held-out documents", "other tokens")]
+
+
+def check_baseline(job, folder):
+    (name,) = job.outputs
+    wanted = evaluate_baseline({key: folder.path(path) for key, path in job.inputs.items()}, job.settings)
+    found = json.loads(folder.path(name).read_text(encoding="utf-8"))
+    found.pop("identity")
+    problem = first_difference(wanted, found, "")
+    return [Finding(name, *problem)] if problem else []
+
+
+def check_baselines(job, folder):
+    kinds = ("bound/bounds.json", "baseline/baseline.json", "certificates.csv")
+    return check_text(job, folder, baselines_text(*([folder.path(path) for path in job.inputs.values() if path.endswith(kind)] for kind in kinds)))
 
 
 CHECKS = {
-    "quantizability": check_quantizability,
-    "moments": check_moments,
-    "spectra": check_spectra,
-    "hessian": check_hessian,
-    "hessian-summary": check_hessian_summary,
-    "hessian-nodes": check_hessian_nodes,
-}
+    "score-trajectory": check_trajectory_scores,
+    "bound-trajectory": check_trajectory_bounds,
+    "trajectory": check_trajectory,
+    "heldout": check_heldout,
+    "baseline": check_baseline,
+    "baselines": check_baselines,
+} | recompute_curvature.CHECKS

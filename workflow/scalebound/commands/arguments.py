@@ -4,10 +4,11 @@ import json
 
 from scalebound.config import parse
 from scalebound.errors import InputError
+from scalebound.schema_types import members_of
 
 
 def add_settings(parser, model):
-    name = getattr(model, "__name__", "Stream")
+    name = " or ".join(member.__name__ for member in ((model,) if isinstance(model, type) else members_of(model)))
     parser.add_argument("--settings", required=True, metavar="JSON", help=f"the {name} section of the configuration, as JSON")
 
 

@@ -1,15 +1,13 @@
 """Generalization bounds of one quantized checkpoint: plug-in estimates from its token scores."""
 
-import numpy as np
-
 from scalebound import atomic
 from scalebound.bounds.evaluation import Problem, evaluate
 from scalebound.commands.arguments import add_settings, read_settings
 from scalebound.config import Bound, parse
-from scalebound.errors import InputError, first_line
+from scalebound.errors import InputError
 from scalebound.provenance import check_keys, identity, read_json
 from scalebound.quantization.message import CODE_STAGES
-from scalebound.tables import identity_of, read_parquet
+from scalebound.score_table import read_scores, windows_digest
 
 MODEL_NEEDS = {"checkpoint": dict, "n_params": int, "vocab_size": int}
 CODE_NEEDS = {"nominal_bits_per_param": float, "coded_bits_per_param": float, "nominal_bits": int, "code_length_bits": int}
@@ -45,16 +43,16 @@ def evaluate_files(inputs, quantizer, settings):
     settings = parse(Bound, settings, "settings")
     model, code = read_json(inputs["model"], "resolve", MODEL_NEEDS), read_json(inputs["code"], CODE_STAGES, CODE_NEEDS)
     check_keys(model["checkpoint"], {"slug": str, "tokens_seen": int}, inputs["model"])
-    plain, quantized = (read_parquet(inputs[name], "score") for name in ("scores", "quantized_scores"))
-    drawn = identity_of(plain, inputs["scores"])
+    plain, _, drawn = read_scores(inputs["scores"])
+    nll, entropy, scored = read_scores(inputs["quantized_scores"])
     check_keys(drawn, {"sampling": str}, inputs["scores"])
-    scored = [_windows_of(identity_of(table, inputs[name]), inputs[name]) for table, name in ((plain, "scores"), (quantized, "quantized_scores"))]
-    _check_same_windows(*scored, inputs["quantized_scores"])
+    if windows_digest(drawn, inputs["scores"]) != windows_digest(scored, inputs["quantized_scores"]):
+        raise InputError(inputs["quantized_scores"], "scored on other windows than the unquantized model", "Score both on the same draw")
     checkpoint = model["checkpoint"]
     problem = Problem(
-        nll=_column(quantized, "nll", inputs["quantized_scores"]),
-        entropy=_column(quantized, "entropy", inputs["quantized_scores"]),
-        train_loss=float(_column(plain, "nll", inputs["scores"]).mean()),
+        nll=nll.ravel(),
+        entropy=entropy.ravel(),
+        train_loss=float(plain.ravel().mean()),
         tokens=checkpoint["tokens_seen"],
         vocab_size=model["vocab_size"],
     )
@@ -66,8 +64,8 @@ def evaluate_files(inputs, quantizer, settings):
         "n_params": model["n_params"],
         "n_tokens": checkpoint["tokens_seen"],
         "vocab_size": model["vocab_size"],
-        "sampled_windows": int(_column(plain, "window", inputs["scores"]).max()) + 1,
-        "sampled_tokens": plain.num_rows,
+        "sampled_windows": len(plain),
+        "sampled_tokens": plain.size,
         # `approximate` where the order that the checkpoint saw is not published
         "sampling": drawn["sampling"],
         "train_loss": problem.train_loss,
@@ -77,27 +75,3 @@ def evaluate_files(inputs, quantizer, settings):
         "nominal": evaluate(problem, code["nominal_bits"], settings),
         "coded": evaluate(problem, code["code_length_bits"], settings),
     }
-
-
-def _column(table, name, path):
-    """float64 [tokens], at least one; whether the numbers are finite is looked at where bounds are computed."""
-    try:
-        values = table[name].to_numpy().astype(np.float64)
-    except (KeyError, TypeError, ValueError) as error:
-        raise InputError(path, f"its column {name} holds no numbers ({first_line(error)})", "Score the checkpoint again") from None
-    if not values.size:
-        raise InputError(path, "no rows", "Score the checkpoint again")
-    return values
-
-
-def _windows_of(identity, path):
-    """Digest of the windows that scores belong to."""
-    try:
-        return identity["inputs"]["windows"]["sha256"]
-    except (KeyError, TypeError):
-        raise InputError(path, "its identity names no windows", "Score the checkpoint again") from None
-
-
-def _check_same_windows(plain, quantized, path):
-    if plain != quantized:
-        raise InputError(path, "scored on other windows than the unquantized model", "Score both on the same draw")

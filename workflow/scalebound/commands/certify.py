@@ -1,9 +1,6 @@
 """Certify the decoded model of a checkpoint: certificate.json beside copies of everything that it rests on."""
 
-import json
 from pathlib import Path
-
-import numpy as np
 
 from scalebound import atomic, windows
 from scalebound.architecture_id import read_architecture
@@ -14,9 +11,11 @@ from scalebound.config import Certificate, Grids
 from scalebound.errors import InputError
 from scalebound.provenance import check_keys, describe_files, file_sha256, identity, read_json
 from scalebound.quantization import message
-from scalebound.score_table import read_scores
+from scalebound.score_table import read_scores, windows_digest
 
 COPIES = ("model.sbq", "architecture.json", "windows.parquet")
+SAMPLING = "unbiased"  # of the windows of every certificate: a uniform draw of what the checkpoint saw
+HOLDS_FOR = "the mean conditional risk of the decoded, smoothed model over the training stream of the checkpoint"
 
 
 def add_arguments(parser):
@@ -35,17 +34,17 @@ def run(arguments):
     settings = read_settings(arguments, Certificate)
     grids = read_json_option(arguments.ceilings, Grids, "--ceilings")
     inputs = {name: getattr(arguments, name) for name in ("model", "code", "message", "architecture", "windows", "scores")}
-    result = certify_files(inputs, settings, grids)
-    made_of = identity("certify", inputs, {**settings.model_dump(exclude={"untuned"}), "ceilings": grids.model_dump()}, packages=["numpy", "scipy"])
     folder = Path(arguments.out).parent
     if Path(arguments.scores).resolve() != (folder / "scores.parquet").resolve():
         raise InputError(arguments.scores, f"not scores.parquet in {folder}", "A certificate and its scores lie in one folder: write it beside them")
+    result = certify_files(inputs, settings, grids)
+    made_of = identity("certify", inputs, {**settings.model_dump(exclude={"untuned"}), "ceilings": grids.model_dump()}, packages=["numpy", "scipy"])
     for name, source in zip(COPIES, (arguments.message, arguments.architecture, arguments.windows)):
-        with atomic.replacing(folder / name) as temporary, open(source, "rb") as file:
-            _copy(file, temporary)
+        atomic.write_bytes(folder / name, Path(source).read_bytes())
     files = describe_files(folder, [*COPIES, "scores.parquet"])
     atomic.write_json(arguments.out, {"identity": made_of, "files": files, **result})
-    shown = f"{result['value']:.4f} nats per token with probability {1 - sum(_failure(result)):.4g}"
+    failure = settings.stream_failure_probability + settings.draw_failure_probability
+    shown = f"{result['value']:.4f} nats per token with probability {1 - failure:.4g}"
     print(f"certificate for {result['checkpoint']['slug']} {settings.quantizer}: {shown}; estimate {result['estimate']['best']['value']:.4f}")
     return [arguments.out, *(folder / name for name in COPIES)]
 
@@ -54,7 +53,7 @@ def certify_files(inputs, settings, grids):
     """The content of certificate.json, without its identity and file list, from {model, code, message, architecture, windows, scores}.
 
     Raises:
-        InputError: files that are unreadable or do not belong together.
+        InputError: files that are unreadable or do not belong together, or windows that are no uniform draw of what was seen.
     """
     code = read_json(inputs["code"], message.CODE_STAGES)
     model = read_json(inputs["model"], "resolve", {"checkpoint": dict, "vocab_size": int, "n_params": int})
@@ -64,15 +63,19 @@ def certify_files(inputs, settings, grids):
         raise InputError(inputs["model"], "another vocabulary or number of parameters than its architecture", "Resolve the checkpoint again")
     _, tokens, drawn = windows.read(inputs["windows"])
     nll, entropy, scored = read_scores(inputs["scores"])
-    if scored["inputs"]["windows"]["sha256"] != file_sha256(inputs["windows"]):
+    if windows_digest(scored, inputs["scores"]) != file_sha256(inputs["windows"]):
         raise InputError(inputs["scores"], f"not scored on {inputs['windows']}", "Score the decoded model on the certify draw")
+    for name, made_of in (("windows", drawn), ("scores", scored)):
+        if made_of.get("sampling") != SAMPLING:
+            found = f"sampling {made_of.get('sampling')!r}: its windows are no uniform draw of what the checkpoint saw"
+            raise InputError(inputs[name], found, "No certificate rests on such windows: all that is computed on them is an estimate")
     if nll.shape != (tokens.shape[0], tokens.shape[1] - 1):
         raise InputError(inputs["scores"], f"scores of {nll.shape} for windows of {tokens.shape}", "Score the decoded model again")
     checkpoint, size = model["checkpoint"], Path(inputs["message"]).stat().st_size
-    done = certify(nll, entropy, model["vocab_size"], checkpoint["tokens_seen"], message.code_length_bits(size), _settings(settings, grids))
+    chosen = CertificateSettings(**settings.model_dump(exclude={"quantizer", "untuned"}), grids=CeilingGrids(**grids.model_dump()))
+    done = certify(nll, entropy, model["vocab_size"], checkpoint["tokens_seen"], message.code_length_bits(size), chosen)
     return {
-        # JSON has no tuples
-        **json.loads(json.dumps(done)),
+        **done,
         "checkpoint": checkpoint,
         "n_params": architecture["n_params"],
         "architecture_id": architecture["id"],
@@ -81,30 +84,7 @@ def certify_files(inputs, settings, grids):
         # tokens that the codes were tuned on, as a share of those that the checkpoint was trained on
         "share_of_training": code.get("share_of_training", 0.0),
         "quantizer": settings.quantizer,
-        "sampling": drawn["sampling"],
+        "sampling": SAMPLING,
         "scored": {name: scored[name] for name in ("dtype", "device", "windows_per_batch", "packages")},
-        "holds_for": scope(drawn["sampling"]),
+        "holds_for": HOLDS_FOR,
     }
-
-
-def _settings(settings, grids):
-    chosen = settings.model_dump(exclude={"quantizer", "untuned"})
-    return CertificateSettings(**chosen, grids=CeilingGrids(**grids.model_dump()))
-
-
-def scope(sampling):
-    """What a certificate on such windows holds for, in words."""
-    if sampling == "unbiased":
-        return "the mean conditional risk of the decoded, smoothed model over the training stream of the checkpoint"
-    return "an approximation of the training stream: its windows are no uniform draw of what the checkpoint saw, so this is no certificate of it"
-
-
-def _failure(result):
-    return np.array([result["settings"][name] for name in ("stream_failure_probability", "draw_failure_probability")])
-
-
-def _copy(file, target):
-    import shutil
-
-    with open(target, "wb") as out:
-        shutil.copyfileobj(file, out, 2**20)

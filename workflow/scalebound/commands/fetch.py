@@ -1,9 +1,11 @@
 """Fetch a released checkpoint into the hub's cache (HF_HOME) and verify every file (network)."""
 
+from pathlib import Path
+
 from scalebound import atomic
 from scalebound.commands.arguments import read_json_option
 from scalebound.config import Hub
-from scalebound.provenance import describe_files, identity, read_json
+from scalebound.provenance import file_sha256, identity, read_json
 
 
 def add_arguments(parser):
@@ -18,10 +20,14 @@ def run(arguments):
 
     hub, located = read_json_option(arguments.hub, Hub, "--hub"), read_json(arguments.located, "resolve-hub")
     done = fetch(located["hub"], Patience(attempts=hub.attempts))
-    # the hub knows small files by a git digest only; here every file has its sha256
-    files = describe_files(done["folder"], [file["path"] for file in done["files"]])
+    files = [_described(Path(done["folder"]), file) for file in done["files"]]
     made_of = identity("fetch", {"hub": arguments.located}, {}, packages=["huggingface_hub"])
     place = {"repo": located["hub"]["repo"], "commit": located["hub"]["commit"]}
     atomic.write_json(arguments.out, {"identity": made_of, "hub": place, "files": files, "checkpoint": located["checkpoint"]})
     print(f"{len(files)} files of {place['repo']} at {place['commit']}, verified: {done['bytes'] / 1e9:.2f} GB")
     return [arguments.out]
+
+
+def _described(folder, file):
+    """{name, bytes, sha256} of a verified file: large files were verified by their sha256, small ones by a git digest."""
+    return {"name": file["path"], "sha256": file.get("sha256") or file_sha256(folder / file["path"]), "bytes": file["size"]}

@@ -2,7 +2,26 @@
 
 from scalebound.bounds_table import TABLES, read_family_table
 from scalebound.errors import InputError
-from scalebound.figures import bounds_by_size, certificates, comparison, hessian, loss_variation, oracle, quantizability, rates, spectra, style, terms
+from scalebound.figures import (
+    ablations,
+    baselines,
+    bounds_by_size,
+    certificates,
+    comparison,
+    gap_law,
+    hessian,
+    information,
+    loss_variation,
+    oracle,
+    overtraining,
+    quantizability,
+    rates,
+    scaling_law,
+    spectra,
+    style,
+    terms,
+    trajectory,
+)
 from scalebound.plan import FIGURES as TABLE_OF
 from scalebound.provenance import identity
 
@@ -14,6 +33,13 @@ FIGURES = {
     "comparison": comparison,
     "certificates": certificates,
     "oracle": oracle,
+    "information": information,
+    "scaling_law": scaling_law,
+    "gap_law": gap_law,
+    "ablations": ablations,
+    "overtraining": overtraining,
+    "trajectory": trajectory,
+    "baselines": baselines,
     "quantizability": quantizability,
     "spectra": spectra,
     "hessian": hessian,

@@ -6,9 +6,7 @@ from scalebound.errors import InputError
 from scalebound.provenance import identity
 from scalebound.tables import write_text_table
 
-LOSSES = Columns(
-    ("checkpoint", "quantizer"), ("n_params", "n_tokens", "nominal_bits_per_param", "coded_bits_per_param", "train_loss", "quantized_loss")
-)
+LOSSES = Columns(("checkpoint", "quantizer"), ("n_params", "n_tokens", "nominal_bits_per_param", "coded_bits_per_param", "train_loss", "quantized_loss"))
 
 
 def add_arguments(parser):

@@ -19,7 +19,7 @@ def add_arguments(parser):
 
 
 def run(arguments):
-    settings, listing = read_settings(arguments, Draw), read_json(arguments.stream)
+    settings, listing = read_settings(arguments, Draw), read_json(arguments.stream, (*MAKERS, "resolve-stream"))
     if listing["identity"]["stage"] in MAKERS:
         tokens = Path(arguments.stream).with_name("tokens.bin")
         stream, _ = open_rows(tokens, arguments.stream)
@@ -27,7 +27,6 @@ def run(arguments):
     else:
         from scalebound.streams.opening import listed_settings, open_local
 
-        listing = read_json(arguments.stream, "resolve-stream")
         ordered = listed_settings(listing, arguments.stream).ordered
         write_draw("sample", open_local(listing, arguments.stream), {"stream": arguments.stream}, settings, arguments, ordered)
     return [arguments.out]

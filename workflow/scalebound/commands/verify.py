@@ -18,7 +18,7 @@ from scalebound.bounds.ceilings import Grids, family_of
 from scalebound.bounds.certificate import CertificateSettings, choose, split
 from scalebound.bounds.token_scores import TokenScores
 from scalebound.certificate_file import read_certificate
-from scalebound.commands.certify import scope
+from scalebound.commands.certify import HOLDS_FOR, SAMPLING
 from scalebound.errors import InputError
 from scalebound.progress import progress
 from scalebound.provenance import check_keys, file_sha256
@@ -113,8 +113,10 @@ def _draw_problems(folder, certificate, scored):
     problems += [] if len(set(seen)) == 1 else [("tokens", seen[0], seen[1:])]
     scored_on, here = scored["inputs"]["windows"]["sha256"], file_sha256(folder / "windows.parquet")
     problems += [] if scored_on == here else [("windows of the scores", scored_on, here)]
-    stated = {"sampling": drawn["sampling"], "holds_for": scope(drawn["sampling"])}
-    return problems + [(name, certificate[name], value) for name, value in stated.items() if certificate[name] != value]
+    for source, sampling in (("windows", drawn["sampling"]), ("scores", scored["sampling"])):
+        problems += [] if sampling == SAMPLING else [(f"sampling of the {source}: they are no uniform draw of what the checkpoint saw", sampling, None)]
+    wanted = {"sampling": SAMPLING, "holds_for": HOLDS_FOR}
+    return problems + [(name, certificate[name], value) for name, value in wanted.items() if certificate[name] != value]
 
 
 def _choice_problems(nll, entropy, certificate):

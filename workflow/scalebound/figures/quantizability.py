@@ -43,7 +43,9 @@ def _against_size(axes, rows, sizes):
     for k, (bits, line) in enumerate(rows.groupby("nominal_bits_per_param")):
         line = line.sort_values("n_params")
         axes.plot(line["n_params"], line["increase"], color="#444444", marker=MARKERS[k % len(MARKERS)])
-        axes.annotate(f"{bits:g} bits", (line["n_params"].iloc[-1], line["increase"].iloc[-1]), xytext=(6, 0), textcoords="offset points", va="center", fontsize=7)
+        axes.annotate(
+            f"{bits:g} bits", (line["n_params"].iloc[-1], line["increase"].iloc[-1]), xytext=(6, 0), textcoords="offset points", va="center", fontsize=7
+        )
     style.parameter_axis(axes, sizes)
     axes.set_xlim(min(sizes) / 1.3, max(sizes) * (max(sizes) / min(sizes)) ** 0.3 * 1.3)
 

@@ -16,6 +16,7 @@ from scalebound.provenance import KEY
 
 # Okabe and Ito's palette, in an order whose luminance falls as well
 ORANGE, SKY, GREEN, VERMILION, BLUE, BLACK = "#E69F00", "#56B4E9", "#009E73", "#D55E00", "#0072B2", "#000000"
+LINE_COLOURS, LINE_MARKERS = (SKY, GREEN, ORANGE, VERMILION, BLUE, BLACK), "osD^vP"
 WIDTH = 4.8  # inches: between one and two columns of a paper
 
 _RC = {
@@ -72,3 +73,13 @@ def parameter_axis(axes, counts):
     axes.xaxis.set_minor_locator(mpl.ticker.NullLocator())
     axes.set_xlim(min(counts) / 1.3, max(counts) * 1.3)
     axes.set_xlabel("Parameters $N$")
+
+
+def look(k):
+    """(colour, marker) of the k-th line; they come back after as many as there are."""
+    return LINE_COLOURS[k % len(LINE_COLOURS)], LINE_MARKERS[k % len(LINE_MARKERS)]
+
+
+def curves(table):
+    """[(parameters, rows by tokens)] of each model of a table with `line`, `n_params` and `tokens`, by size."""
+    return [(size, rows.sort_values("tokens")) for (size, _), rows in table.groupby(["n_params", "line"])]

@@ -10,6 +10,7 @@ from scalebound.hub import cache
 from scalebound.hub.digests import difference
 from scalebound.hub.download_bar import download_bar
 from scalebound.hub.retrying import PATIENCE, BrokenAnswer, first_line, retry
+from scalebound.hub.revisions import list_files
 from scalebound.hub.weight_files import shards_of
 
 CONNECTIONS = 4
@@ -19,7 +20,7 @@ def fetch(resolved, patience=PATIENCE):
     """Bring the files of `resolve_revision`'s answer into HF_HOME and verify them (network).
 
     Each file must have the size and digest that were resolved; a wrong one is taken out of the cache and fetched
-    once more. Then the hub is asked again (`HfApi.verify_repo_checksums`).
+    once more. Then the hub is asked again whether it still lists what was resolved. Each file is read once, if it is right.
 
     Returns:
         {"folder", "files", "bytes", "refetched", "freed_bytes"}: the snapshot's folder, the resolved files, their
@@ -39,9 +40,9 @@ def fetch(resolved, patience=PATIENCE):
         cache.drop(folder / path)
     if wrong:
         _download(where, repo, commit, files, patience)
-        _refuse_wrong(where, folder, _differences(folder, files))
+        _refuse_wrong(where, folder, _differences(folder, [file for file in files if file["path"] in wrong]))
     _check_index(folder, resolved, where)
-    _ask_hub(where, repo, commit, files, patience)
+    _check_listing(where, repo, commit, files, patience)
     return {
         "folder": str(folder),
         "files": files,
@@ -110,9 +111,10 @@ def _differences(folder, files):
 
 
 def _refuse_wrong(where, folder, wrong):
-    for path, problem in wrong.items():
+    for path in wrong:
         # a later run must not take it for fetched
         cache.drop(folder / path)
+    for path, problem in wrong.items():
         raise InputError(
             f"{where}: {path}", f"delivered twice with wrong bytes: {problem}", "The hub, a mirror or a proxy damages files: fetch from another one"
         )
@@ -126,13 +128,9 @@ def _check_index(folder, resolved, where):
             raise InputError(f"{where}: {path}", "names fewer files than were resolved", "Resolve the checkpoint again")
 
 
-def _ask_hub(where, repo, commit, files, patience):
-    """The hub's own comparison of the snapshot with its listing; other files of the snapshot are not this run's."""
-    from huggingface_hub import HfApi
-
-    answer = retry(lambda: HfApi().verify_repo_checksums(repo, revision=commit), where, patience)
-    ours = {file["path"] for file in files}
-    wrong = sorted(mismatch["path"] for mismatch in answer.mismatches if mismatch["path"] in ours)
-    wrong += sorted(ours & set(answer.missing_paths)) or sorted(ours & set(answer.extra_paths))
+def _check_listing(where, repo, commit, files, patience):
+    """The hub still lists sizes and digests that were resolved, and that the files were found to have."""
+    listed = list_files(repo, commit, patience)
+    wrong = [file["path"] for file in files if listed.get(file["path"]) != file]
     if wrong:
         raise InputError(f"{where}: {wrong[0]}", "as it was resolved, but the hub now lists another file", "Resolve the checkpoint again")

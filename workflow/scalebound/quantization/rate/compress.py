@@ -7,7 +7,6 @@ choice is in the message, so it needs no union bound; the windows of the bound's
 from dataclasses import asdict, dataclass
 
 import numpy as np
-import torch
 
 from scalebound.errors import InputError
 from scalebound.quantization.rate import message
@@ -69,12 +68,10 @@ def compress(model, parameters, settings, calibration, tuning, predictions):
     steps = settings.tuning.steps(predictions, calibration.shape[1] - 1)
     if steps and not len(tuning):
         raise InputError("tuning", "no windows", "Draw some, or set tuning.share_of_training to 0")
-    original = {name: p.detach().clone() for name, p in model.named_parameters()}
-    candidates, found = [], []
+    rounder, candidates, found = RateRounder(model, parameters, settings, calibration[:, :-1]), [], []
     for offset in settings.step_offsets:
-        _restore(model, original)
         exponent = theoretical_exponent(settings.exchange, predictions) + offset
-        rounded = RateRounder(model, parameters, settings, calibration[:, :-1]).round_all(exponent)
+        rounded = rounder.round_all(exponent)
         found.append((rounded, {name: r.tensor for name, r in rounded.items()}))
         candidates.append(_weigh(model, parameters, found[-1][1], exponent, False, settings, calibration, predictions))
     chosen, history, tokens = int(np.argmin([c.price for c in candidates])), [], 0
@@ -99,9 +96,3 @@ def _put(model, parameters, tensors):
     weights = dict(model.named_parameters())
     for parameter in parameters:
         assign(weights[parameter["name"]], tensors[parameter["name"]], parameter)
-
-
-def _restore(model, original):
-    with torch.no_grad():
-        for name, parameter in model.named_parameters():
-            parameter.copy_(original[name])

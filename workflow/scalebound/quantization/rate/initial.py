@@ -6,6 +6,7 @@ the input's conditional variance (the Cholesky diagonal) for a column. Embedding
 energy of their gradient for columns. A matrix that is both embedding and head is rounded once under the sum of both.
 """
 
+import functools
 from dataclasses import dataclass
 
 import numpy as np
@@ -41,7 +42,10 @@ def theoretical_exponent(exchange, predictions):
 
 
 class RateRounder:
-    """Rounds the parameters of `model` in place, each once; `parameters` is the architecture's list."""
+    """Rounds the parameters of `model` in place, at any number of steps; `parameters` is the architecture's list.
+
+    What does not depend on the step is measured once, on the weights that the model has now: each rounding begins with these.
+    """
 
     def __init__(self, model, parameters, settings, calibration):
         self.model, self.settings, self.calibration = model, settings, calibration
@@ -49,7 +53,8 @@ class RateRounder:
         self.weights = dict(model.named_parameters())
         self.size = batch_windows(model, calibration.shape[1])
         self.found = sensitivity.measure(model, calibration[: settings.sensitivity_windows], settings.seed)
-        self.done = {}
+        self.centre_head()
+        self.original = {name: weight.detach().clone() for name, weight in self.weights.items()}
 
     def centre_head(self):
         """Take the mean over tokens out of an untied head: no probability changes, and the codes get smaller.
@@ -70,12 +75,10 @@ class RateRounder:
 
     def round_all(self, exponent):
         """{parameter name: Rounded} in the architecture's order, at the global step `exponent`."""
-        self.exponent = exponent
-        self.centre_head()
-        head = self._output_head()
+        self.exponent, self.done = exponent, {}
+        self._restore()
         for name in self._names("tied"):
-            moments = second_moments(self.model, {"head": self.model.get_output_embeddings()}, self.calibration, self.size)
-            self._tied(name, moments["head"], head)
+            self._tied(name, self._head_moment, self._output_head())
         for name in self._names("embedding"):
             self._embedding(name)
         for name in self._names("vector"):
@@ -89,6 +92,16 @@ class RateRounder:
             if self._open(name):
                 self._plain(name)
         return {name: self.done[name] for name in self.parameters}
+
+    @functools.cached_property
+    def _head_moment(self):
+        """Of the inputs of the head before anything is rounded."""
+        return second_moments(self.model, {"head": self.model.get_output_embeddings()}, self.calibration, self.size)["head"]
+
+    @torch.no_grad()
+    def _restore(self):
+        for name, weight in self.weights.items():
+            weight.copy_(self.original[name])
 
     def _open(self, name):
         return name in self.parameters and name not in self.done

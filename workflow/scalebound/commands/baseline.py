@@ -1,0 +1,102 @@
+"""What a checkpoint's bounds are compared with: its held-out loss, and the bound for documents, at the paper's recipe."""
+
+import dataclasses
+
+import numpy as np
+
+from scalebound import atomic, windows
+from scalebound.bounds.complexity import alpha_grid
+from scalebound.bounds.document_level import document_bound
+from scalebound.commands.arguments import add_settings, read_settings
+from scalebound.config import Bound, parse
+from scalebound.corpus.document_lengths import document_weights
+from scalebound.corpus.rows import open_rows
+from scalebound.errors import InputError
+from scalebound.provenance import check_keys, file_sha256, identity, read_json
+from scalebound.sampling import rows_to_draw_from
+from scalebound.score_table import read_scores
+
+NEEDS = {"checkpoint": dict, "vocab_size": int, "n_tokens": int, "nominal": dict}
+INPUTS = ("bounds", "scores", "windows", "tokens", "stream", "heldout", "heldout_quantized")
+
+
+def add_arguments(parser):
+    add_settings(parser, Bound)
+    parser.add_argument("--bounds", required=True, help="bounds.json of the paper's quantizer")
+    parser.add_argument("--scores", required=True, help="scores.parquet of the decoded model, on windows of the training stream")
+    parser.add_argument("--windows", required=True, help="the windows.parquet of these")
+    parser.add_argument("--tokens", required=True, help="tokens.bin")
+    parser.add_argument("--stream", required=True, help="stream.json")
+    parser.add_argument("--heldout", required=True, help="scores.parquet of the checkpoint on held-out windows")
+    parser.add_argument("--heldout-quantized", required=True, help="scores.parquet of the decoded model on held-out windows")
+    parser.add_argument("--out", required=True, help="baseline.json")
+
+
+def run(arguments):
+    settings, inputs = read_settings(arguments, Bound), {name: getattr(arguments, name) for name in INPUTS}
+    result = evaluate_baseline(inputs, settings.model_dump())
+    atomic.write_json(arguments.out, {"identity": identity("baseline", inputs, settings.model_dump(), packages=["numpy"]), **result})
+    heldout, document = result["heldout"], result["document"]
+    shown = f"bound for {result['documents']} documents {document['bound']:.2f}" if document else "no whole document"
+    print(f"estimates for {result['checkpoint']['slug']}: held-out loss {heldout['loss']:.3f} (standard error {heldout['standard_error']:.3f}), {shown} nats")
+    return [arguments.out]
+
+
+def evaluate_baseline(inputs, settings):
+    """The content of baseline.json, without its identity, from the files named in INPUTS.
+
+    Raises:
+        InputError: unreadable files, scores of other windows, or held-out scores of training windows.
+    """
+    settings, bounds = parse(Bound, settings, "settings"), read_json(inputs["bounds"], "bound", NEEDS)
+    check_keys(bounds["nominal"], {"code_length_bits": int}, inputs["bounds"])
+    documents, document = _document_bound(inputs, bounds, settings)
+    return {
+        "kind": "estimate",
+        "why_estimate": "the mean over documents is taken over sampled windows, each token weighted by 1 / (length of its document)",
+        "checkpoint": bounds["checkpoint"],
+        "heldout": _heldout(inputs),
+        "documents": documents,
+        "document": document and dataclasses.asdict(document),
+    }
+
+
+def _heldout(inputs):
+    """Mean losses of both models in nats, with standard errors over windows."""
+    (plain, plain_windows), (quantized, quantized_windows) = (_scores(inputs[name], heldout=True) for name in ("heldout", "heldout_quantized"))
+    if plain_windows != quantized_windows:
+        raise InputError(inputs["heldout_quantized"], "scored on other windows than the unquantized model", "Score both on the same draw")
+    found = {"windows": len(plain), "loss": float(plain.mean()), "standard_error": _standard_error(plain)}
+    return found | {"quantized_loss": float(quantized.mean()), "quantized_standard_error": _standard_error(quantized)}
+
+
+def _standard_error(losses):
+    means = losses.mean(axis=1)
+    return float(means.std(ddof=1) / np.sqrt(len(means)))
+
+
+def _document_bound(inputs, bounds, settings):
+    """(whole documents that the checkpoint saw, DocumentBound or None where no token of one was sampled)."""
+    rows, _ = open_rows(inputs["tokens"], inputs["stream"])
+    weights, documents = document_weights(rows.read(range(rows_to_draw_from(rows, bounds["n_tokens"]))))
+    ids, _, _ = windows.read(inputs["windows"])
+    nll, scored = _scores(inputs["scores"], heldout=False)
+    if scored != file_sha256(inputs["windows"]):
+        raise InputError(inputs["scores"], f"scored on other windows than {inputs['windows']}", "Give the windows of the scores")
+    if not weights[ids].sum() > 0:
+        return documents, None
+    alphas = alpha_grid(settings.alpha_points, settings.alpha_min, settings.alpha_max)
+    length = bounds["nominal"]["code_length_bits"]
+    return documents, document_bound(nll, weights[ids], documents, bounds["vocab_size"], length, settings.failure_probability, alphas)
+
+
+def _scores(path, heldout):
+    """(nll float64 [windows, positions], sha256 of the windows); the windows are held out, or are not, as wanted."""
+    nll, _, made_of = read_scores(path)
+    if (made_of.get("sampling") == "heldout") != heldout:
+        wanted = "held-out windows" if heldout else "windows of the training stream"
+        raise InputError(path, f"scores of windows that are {made_of.get('sampling')!r}", f"Give scores of {wanted}")
+    try:
+        return nll, made_of["inputs"]["windows"]["sha256"]
+    except (KeyError, TypeError):
+        raise InputError(path, "its identity names no windows", "Score the checkpoint again") from None

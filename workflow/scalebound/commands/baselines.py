@@ -1,0 +1,83 @@
+"""Collect what a family's bounds are compared with: baselines.csv, one row a checkpoint."""
+
+import math
+
+import pandas as pd
+
+from scalebound.bounds_table import CERTIFICATES, read_family_table
+from scalebound.commands.table import read_bounds
+from scalebound.errors import InputError, first_line
+from scalebound.provenance import identity, read_json
+from scalebound.tables import write_text_table
+
+_BOUNDS = ("train_loss", "quantized_loss", "paper_bound", "freedman_bound", "geometric_bound", "azuma_bound")
+
+
+def add_arguments(parser):
+    parser.add_argument("--bounds", required=True, nargs="+", help="bounds.json files of the paper's quantizer")
+    parser.add_argument("--baselines", nargs="*", default=[], help="baseline.json files, of the checkpoints that have one")
+    parser.add_argument("--certificates", nargs="*", default=[], help="certificates.csv, where the family has one")
+    parser.add_argument("--out", required=True, help="baselines.csv")
+    parser.add_argument("--out-identity", required=True, help="identity of the table")
+
+
+def run(arguments):
+    inputs = {path: path for path in (*arguments.bounds, *arguments.baselines, *arguments.certificates)}
+    text = baselines_text(arguments.bounds, arguments.baselines, arguments.certificates)
+    made_of = identity("baselines", inputs, {}, packages=["pandas"])
+    print(f"{len(arguments.bounds)} checkpoints in {arguments.out}")
+    return write_text_table(arguments.out, arguments.out_identity, text, made_of)
+
+
+def baselines_text(bounds, baselines, certificates):
+    """baselines.csv as text from the paths of its inputs, by size, tokens and name; what is not known is left empty, with a reason.
+
+    All but `certificate` are estimates at the nominal code length of the paper's quantizer; losses and bounds in nats.
+    """
+    certified = _certified(certificates)
+    known = dict(map(_read_baseline, baselines))
+    lines = [_line(read_bounds(path), known, certified) for path in bounds]
+    table = pd.DataFrame(lines).sort_values(["n_params", "n_tokens", "checkpoint"], kind="stable")
+    return table.to_csv(index=False, float_format="%.10g", lineterminator="\n")
+
+
+def _line(line, known, certified):
+    slug = line["checkpoint"]
+    made = known.get(slug)
+    heldout, document = (made["heldout"], made["document"]) if made else ({}, None)
+    reason = "" if document else "no token of a whole document was sampled" if made else "the documents of the stream are not known"
+    return {
+        **{key: line[key] for key in ("checkpoint", "kind", "n_params", "n_tokens", "quantizer")},
+        "log_v": math.log(line["vocab_size"]),
+        **{key: line[key] for key in _BOUNDS},
+        "heldout_loss": heldout.get("loss"),
+        "heldout_standard_error": heldout.get("standard_error"),
+        "heldout_loss_quantized": heldout.get("quantized_loss"),
+        "heldout_windows": heldout.get("windows"),
+        # the mean over documents comes from sampled windows: an estimate even where the theorem's assumptions hold
+        "document_loss_estimate": document and document["mean_loss"],
+        "document_bound": document and document["bound"],
+        "documents": made and made["documents"],
+        "certificate": certified.get(slug),
+        "missing": reason,
+    }
+
+
+def _read_baseline(path):
+    """(slug, content) of a baseline.json. Raises InputError when a number of the table is missing."""
+    content = read_json(path, "baseline", {"checkpoint": dict, "heldout": dict, "documents": int})
+    try:
+        slug = content["checkpoint"]["slug"]
+        wanted = [content["heldout"][key] for key in ("loss", "standard_error", "quantized_loss", "windows")]
+        wanted += [content["document"][key] for key in ("bound", "mean_loss")] if content["document"] is not None else []
+    except (KeyError, TypeError) as error:
+        raise InputError(path, f"no baseline of a checkpoint ({first_line(error)})", "Delete it and let snakemake make it again") from None
+    if not all(isinstance(value, (int, float)) for value in wanted):
+        raise InputError(path, "holds something else than numbers", "Delete it and let snakemake make it again")
+    return slug, content
+
+
+def _certified(certificates):
+    """{slug: certificate} of the family's table."""
+    tables = [read_family_table(path, CERTIFICATES) for path in certificates]
+    return {slug: value for table in tables for slug, value in zip(table["checkpoint"], table["certificate"])}

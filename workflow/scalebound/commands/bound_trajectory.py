@@ -1,0 +1,84 @@
+"""Generalization bounds along training: plug-in estimates from the token scores of every kept checkpoint, at the nominal code length."""
+
+from scalebound import atomic
+from scalebound.bounds.evaluation import Problem, evaluate
+from scalebound.commands.arguments import add_settings, read_settings
+from scalebound.config import Bound, Quantizer, TrainingRun, parse
+from scalebound.errors import InputError
+from scalebound.progress import progress
+from scalebound.provenance import check_keys, identity, read_json
+from scalebound.trajectory_scores import read_trajectory
+
+MODEL_NEEDS = {"checkpoint": dict, "n_params": int, "vocab_size": int}
+
+
+def add_arguments(parser):
+    add_settings(parser, Bound)
+    parser.add_argument("--model", required=True, help="resolved.json of the row")
+    parser.add_argument("--scores", required=True, help="scores.parquet of the trajectory")
+    parser.add_argument("--out", required=True, help="bounds.json: all bounds of every kept step")
+
+
+def run(arguments):
+    settings = read_settings(arguments, Bound)
+    inputs = {"model": arguments.model, "scores": arguments.scores}
+    result = evaluate_trajectory(inputs, settings.model_dump())
+    made_of = identity("bound-trajectory", inputs, settings.model_dump(), packages=["numpy"])
+    atomic.write_json(arguments.out, {"identity": made_of, **result})
+    last = result["points"][-1]
+    print(f"estimates for {len(result['points'])} steps of {result['line']}, at the last: paper's bound {last['nominal']['paper']['bound']:.3f} nats")
+    return [arguments.out]
+
+
+def evaluate_trajectory(inputs, settings):
+    """The content of bounds.json, without its identity, from the files {model, scores}.
+
+    At each step n counts the predictions of the distinct rows that it had seen, and L is b N bits as in the paper.
+
+    Raises:
+        InputError: unreadable files, or scores of another run than the model's.
+    """
+    settings, model = parse(Bound, settings, "settings"), read_json(inputs["model"], "resolve", MODEL_NEEDS)
+    check_keys(model["checkpoint"], {"slug": str, "repo": str, "step": int}, inputs["model"])
+    steps, made_of = read_trajectory(inputs["scores"])
+    used = made_of.get("settings")
+    check_keys(used, {"run": dict, "quantizer": dict, "last_step": int}, inputs["scores"])
+    training, quantizer = (parse(kind, used[name], inputs["scores"]) for kind, name in ((TrainingRun, "run"), (Quantizer, "quantizer")))
+    if used["last_step"] != model["checkpoint"]["step"]:
+        raise InputError(
+            inputs["scores"], f"goes to step {used['last_step']}, the model is of step {model['checkpoint']['step']}", "Score the trajectory again"
+        )
+    with progress(len(steps), "steps", f"bounds of {model['checkpoint']['slug']}") as bar:
+        points = [_point(scores, training, model, quantizer.bits, settings, bar) for scores in steps]
+    return {
+        "kind": "estimate",
+        "why_estimate": "means over the training stream are replaced by means over a sample of windows",
+        "checkpoint": model["checkpoint"],
+        "line": model["checkpoint"]["repo"],
+        "n_params": model["n_params"],
+        "vocab_size": model["vocab_size"],
+        "nominal_bits_per_param": quantizer.bits,
+        "points": points,
+    }
+
+
+def _point(scores, training, model, bits, settings, bar):
+    rows, (windows, positions) = training.rows_seen(scores.step), scores.nll.shape
+    problem = Problem(
+        nll=scores.quantized_nll.ravel(),
+        entropy=scores.quantized_entropy.ravel(),
+        train_loss=float(scores.nll.mean()),
+        tokens=rows * positions,
+        vocab_size=model["vocab_size"],
+    )
+    nominal = evaluate(problem, bits * model["n_params"], settings)
+    bar.update(1)
+    return {
+        "step": scores.step,
+        "rows_seen": rows,
+        "n_tokens": problem.tokens,
+        "sampled_windows": windows,
+        "train_loss": problem.train_loss,
+        "quantized_loss": float(problem.nll.mean()),
+        "nominal": nominal,
+    }

@@ -1,0 +1,102 @@
+"""The gap against tokens: measured, its exponent, and what the laws predict for published models: gap_law.csv, gap_exponents.csv."""
+
+import pandas as pd
+
+from scalebound.bounds_table import BOUNDS, CERTIFICATES, INFORMATION, LAWS, read_family_table
+from scalebound.commands.arguments import add_settings, read_settings
+from scalebound.commands.scaling_law import FAMILY
+from scalebound.laws import carried_over
+from scalebound.laws.gap import fit_power_law
+from scalebound.laws.published_models import read_models
+from scalebound.provenance import identity
+from scalebound.study_settings import Extrapolation
+from scalebound.tables import write_text_table
+
+COLUMNS = ("series", "kind", "model", "n_params", "n_tokens", "tokens_per_param", "C", "sigma", "loss", *(f"term_{name}" for name in carried_over.TERMS), "gap")
+
+
+def add_arguments(parser):
+    add_settings(parser, Extrapolation)
+    parser.add_argument("--bounds", required=True, help="bounds.csv")
+    parser.add_argument("--quantizer", required=True, help="the quantizer of the paper's recipe")
+    parser.add_argument("--certificates", nargs="?", help="certificates.csv, if the family has certificates")
+    parser.add_argument("--information", required=True, help="information.csv")
+    parser.add_argument("--laws", required=True, help="scaling_law.csv")
+    parser.add_argument("--models", required=True, help="table of published models")
+    parser.add_argument("--out", required=True, help="gap_law.csv")
+    parser.add_argument("--out-identity", required=True, help="its identity")
+    parser.add_argument("--out-exponents", required=True, help="gap_exponents.csv")
+    parser.add_argument("--out-exponents-identity", required=True, help="its identity")
+
+
+def run(arguments):
+    settings = read_settings(arguments, Extrapolation)
+    inputs = {name: getattr(arguments, name) for name in ("bounds", "information", "laws", "models", "certificates")}
+    inputs = {name: path for name, path in inputs.items() if path}
+    points, exponents = gap_texts(inputs, arguments.quantizer, settings)
+    made_of = identity("gap-law", inputs, settings.model_dump() | {"quantizer": arguments.quantizer}, packages=["numpy", "pandas"])
+    return [
+        *write_text_table(arguments.out, arguments.out_identity, points, made_of),
+        *write_text_table(arguments.out_exponents, arguments.out_exponents_identity, exponents, made_of),
+    ]
+
+
+def gap_texts(inputs, quantizer, settings):
+    """(gap_law.csv, gap_exponents.csv) as texts, from the files {bounds, information, laws, models, certificates or not}.
+
+    gap_law: gaps in nats per token above the training loss, `kind` measured (estimate or certificate, as `series` says) or
+    predicted (a law carried over to a published model). gap_exponents: gap ~ D^-exponent of each measured series with the
+    standard error, and beta / 2 of each law, which is what theory predicts for large D.
+    """
+    bounds = read_family_table(inputs["bounds"], BOUNDS)
+    bounds = bounds[bounds["quantizer"] == quantizer]
+    laws = carried_over.laws_of(read_family_table(inputs["laws"], LAWS), FAMILY)
+    measured = pd.concat([part for part in _measured(bounds, inputs) if len(part)])
+    predicted = _predicted(laws, bounds, read_models(inputs["models"]), settings)
+    points = pd.concat([measured, *predicted]).reindex(columns=COLUMNS)
+    return _text(points), _text(_exponents(measured, laws))
+
+
+def _measured(bounds, inputs):
+    """One frame a series: the paper's bound, the direct bound with the real code length, with the information, the certificate."""
+    yield _series(bounds, "the paper's bound (estimate)", bounds["paper_bound"] - bounds["train_loss"], bounds[["C", "sigma"]])
+    yield _series(bounds, "direct bound (F), real code length (estimate)", bounds["freedman_bound_coded"] - bounds["train_loss"])
+    found = read_family_table(inputs["information"], INFORMATION)
+    ends = found[found["bound_information"].notna()].rename(columns={"tokens": "n_tokens", "loss": "train_loss"})
+    yield _series(
+        ends, "the paper's bound with the information as code length (estimate)", ends["bound_information"] - ends["train_loss"], ends[["C", "sigma"]]
+    )
+    if "certificates" in inputs:
+        certified = read_family_table(inputs["certificates"], CERTIFICATES)
+        yield _series(certified, "certificate", certified["certificate"] - certified["train_loss"])
+
+
+def _series(table, name, gap, more=None):
+    rows = pd.DataFrame({"model": table["checkpoint"], "n_params": table["n_params"], "n_tokens": table["n_tokens"], "loss": table["train_loss"], "gap": gap})
+    rows = rows.assign(series=name, kind="measured", tokens_per_param=rows["n_tokens"] / rows["n_params"])
+    rows = rows if more is None else rows.join(more)
+    return rows.sort_values(["n_tokens", "model"], kind="stable")
+
+
+def _predicted(laws, bounds, models, settings):
+    largest = bounds.loc[bounds["n_params"].idxmax()]
+    for name, law in laws.items():
+        sigma = carried_over.loss_variation(name, FAMILY, float(largest["sigma"]), models["n_params"])
+        c = carried_over.information_per_token(law, models["n_tokens"])
+        v = carried_over.vocabulary(name, FAMILY, int(largest["vocab_size"]), settings)
+        rows = carried_over.predicted(law, c, models["n_params"], models["n_tokens"], sigma, v)
+        yield rows.assign(series=f"information, {name}", kind="predicted", model=models["name"].to_numpy())
+
+
+def _exponents(measured, laws):
+    rows = []
+    for name, part in measured.groupby("series", sort=False):
+        positive = part[part["gap"] > 0]
+        found = fit_power_law(positive["n_tokens"], positive["gap"])
+        rows.append({"series": name, "kind": "measured", "points": len(positive)} | (found.__dict__ if found else {}))
+    rows += [{"series": f"beta / 2, {name}", "kind": "predicted", "points": 0, "exponent": law.beta / 2} for name, law in laws.items()]
+    return pd.DataFrame(rows).reindex(columns=["series", "kind", "points", "factor", "exponent", "error"])
+
+
+def _text(table):
+    return table.to_csv(index=False, float_format="%.6g", lineterminator="\n")

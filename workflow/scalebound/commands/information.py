@@ -1,0 +1,72 @@
+"""Information content against tokens, and what bounds would be if it were a code length: information.csv, an estimate."""
+
+import numpy as np
+import pandas as pd
+
+from scalebound.bounds.evaluation import Problem, evaluate
+from scalebound.bounds_table import LAWS, LOSS_CURVES, read_family_table
+from scalebound.commands.arguments import add_settings, read_settings
+from scalebound.commands.scaling_law import FAMILY
+from scalebound.config import Bound
+from scalebound.errors import InputError
+from scalebound.laws import chinchilla
+from scalebound.provenance import identity
+from scalebound.score_table import read_scores
+from scalebound.tables import write_text_table
+
+BOUNDS = {"paper": "bound_information", "freedman": "freedman_information", "geometric": "geometric_information", "azuma": "azuma_information"}
+
+
+def add_arguments(parser):
+    add_settings(parser, Bound)
+    parser.add_argument("--curves", required=True, help="loss_curves.csv")
+    parser.add_argument("--laws", required=True, help="scaling_law.csv")
+    parser.add_argument("--checkpoints", required=True, nargs="+", help="slugs of the family, in the order of --scores")
+    parser.add_argument("--scores", required=True, nargs="+", help="scores.parquet of the unquantized models")
+    parser.add_argument("--out", required=True, help="information.csv")
+    parser.add_argument("--out-identity", required=True, help="identity of the table")
+
+
+def run(arguments):
+    settings = read_settings(arguments, Bound)
+    if len(arguments.checkpoints) != len(arguments.scores):
+        raise InputError("--scores", f"{len(arguments.scores)} files for {len(arguments.checkpoints)} checkpoints", "Give one for each")
+    scores = dict(zip(arguments.checkpoints, arguments.scores))
+    text = information_text(arguments.curves, arguments.laws, scores, settings)
+    inputs = {"curves": arguments.curves, "laws": arguments.laws, **scores}
+    made_of = identity("information", inputs, settings.model_dump(), packages=["numpy", "pandas"])
+    print(f"estimates of the information in {len(scores)} checkpoints in {arguments.out}")
+    return write_text_table(arguments.out, arguments.out_identity, text, made_of)
+
+
+def information_text(curves, laws, scores, settings):
+    """information.csv as text: the places of loss_curves.csv, with bits per parameter and per token and the law's values.
+
+    At the places of the family's own checkpoints, `*_information` are bounds (nats) with the information as the code length and no
+    loss by quantization: what the bound would be if that many bits named the model. No message of that length is known.
+    """
+    table, law = read_family_table(curves, LOSS_CURVES), _family_law(read_family_table(laws, LAWS))
+    bits = table["information_nats"] / np.log(2)
+    table["tokens_per_param"] = table["tokens"] / table["n_params"]
+    table["bits_per_param"], table["bits_per_token"] = bits / table["n_params"], bits / table["tokens"]
+    table["law_loss"] = law.loss(table["n_params"], table["tokens"]) if law else np.nan
+    table["law_information_nats"] = law.information(table["tokens"]) if law and law.beta < 1 else np.nan
+    table["kind"] = "estimate"
+    own = table.index[table["checkpoint"].notna()]
+    found = pd.DataFrame({place: _bounds(scores[table.at[place, "checkpoint"]], table.loc[place], settings) for place in own}).T
+    return table.join(found).to_csv(index=False, float_format="%.10g", lineterminator="\n")
+
+
+def _family_law(laws):
+    rows = laws[laws["law"] == FAMILY]
+    return chinchilla.Law(**{name: float(rows.iloc[0][name]) for name in chinchilla.CONSTANTS}) if len(rows) else None
+
+
+def _bounds(path, place, settings):
+    """{column: value} of one checkpoint; empty cells where nothing is known of its information, or the noise of the curve hides it."""
+    if not place["information_nats"] > 0:
+        return dict.fromkeys(["C", "sigma", *BOUNDS.values()], np.nan)
+    nll, entropy, _ = read_scores(path)
+    problem = Problem(nll.ravel(), entropy.ravel(), float(nll.mean()), int(place["tokens"]), int(place["vocab_size"]))
+    found = evaluate(problem, float(place["information_nats"]) / np.log(2), settings)
+    return {"C": found["paper"]["C"], "sigma": found["paper"]["sigma"]} | {column: found[name]["bound"] for name, column in BOUNDS.items()}

@@ -1,0 +1,60 @@
+"""The bound's terms over (N, D) under the laws, with published models marked: overtraining.csv, an extrapolation."""
+
+import numpy as np
+import pandas as pd
+
+from scalebound.bounds_table import BOUNDS, LAWS, read_family_table
+from scalebound.commands.arguments import add_settings, read_settings
+from scalebound.commands.scaling_law import FAMILY
+from scalebound.laws import carried_over
+from scalebound.laws.published_models import read_models
+from scalebound.provenance import identity
+from scalebound.study_settings import Extrapolation
+from scalebound.tables import write_text_table
+
+
+def add_arguments(parser):
+    add_settings(parser, Extrapolation)
+    parser.add_argument("--bounds", required=True, help="bounds.csv")
+    parser.add_argument("--quantizer", required=True, help="the quantizer of the paper's recipe")
+    parser.add_argument("--laws", required=True, help="scaling_law.csv")
+    parser.add_argument("--models", required=True, help="table of published models")
+    parser.add_argument("--out", required=True, help="overtraining.csv")
+    parser.add_argument("--out-identity", required=True, help="its identity")
+
+
+def run(arguments):
+    settings = read_settings(arguments, Extrapolation)
+    inputs = {name: getattr(arguments, name) for name in ("bounds", "laws", "models")}
+    text = overtraining_text(inputs, arguments.quantizer, settings)
+    made_of = identity("overtraining", inputs, settings.model_dump() | {"quantizer": arguments.quantizer}, packages=["numpy", "pandas"])
+    return write_text_table(arguments.out, arguments.out_identity, text, made_of)
+
+
+def overtraining_text(inputs, quantizer, settings):
+    """overtraining.csv as text: for each law and code length a grid (`model` empty) and the published models.
+
+    `code` says what stands for the code length: `nominal`, so many bits for every parameter, as in the paper's recipe, where
+    C falls as N / D; or `information`, the prequential estimate, where C falls as D^-beta whatever N is. Quantization is
+    taken to add no loss, which flatters the nominal code of models that were trained on very many tokens a parameter.
+    """
+    bounds = read_family_table(inputs["bounds"], BOUNDS)
+    bounds = bounds[bounds["quantizer"] == quantizer]
+    largest, models = bounds.loc[bounds["n_params"].idxmax()], read_models(inputs["models"])
+    ratios = np.geomspace(settings.least_tokens_per_param, settings.most_tokens_per_param, settings.steps)
+    size, ratio = (part.ravel() for part in np.meshgrid(settings.sizes, ratios, indexing="ij"))
+    grid = pd.DataFrame({"name": "", "n_params": size, "n_tokens": size * ratio})
+    places, parts = pd.concat([grid, models[["name", "n_params", "n_tokens"]]], ignore_index=True), []
+    for name, law in carried_over.laws_of(read_family_table(inputs["laws"], LAWS), FAMILY).items():
+        sigma = carried_over.loss_variation(name, FAMILY, float(largest["sigma"]), places["n_params"])
+        v = carried_over.vocabulary(name, FAMILY, int(largest["vocab_size"]), settings)
+        codes = {
+            "nominal": carried_over.nominal_per_token(settings.nominal_bits, places["n_params"], places["n_tokens"]),
+            "information": carried_over.information_per_token(law, places["n_tokens"]),
+        }
+        for code, c in codes.items():
+            rows = carried_over.predicted(law, c, places["n_params"], places["n_tokens"], sigma, v)
+            parts.append(rows.assign(law=name, code=code, model=places["name"]))
+    table = pd.concat(parts)
+    first = ["law", "code", "model"]
+    return table[[*first, *(name for name in table if name not in first)]].to_csv(index=False, float_format="%.6g", lineterminator="\n")

@@ -1,0 +1,129 @@
+"""Token losses and entropies along training: every kept checkpoint of a run, and its quantized model, on windows of what it had seen.
+
+One process goes through all steps: sent through the chain of jobs one by one, each would pay for its imports some ten times.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from scalebound.architecture_id import read_architecture
+from scalebound.commands.arguments import add_settings, read_json_option, read_settings
+from scalebound.config import Quantizer, Scoring, TrainingRun
+from scalebound.corpus.rows import open_rows
+from scalebound.errors import InputError
+from scalebound.provenance import check_keys, file_sha256, identity, read_json
+from scalebound.study_settings import Trajectory
+from scalebound.tables import write_parquet
+from scalebound.trajectory import draw, steps_of
+
+FILES = ("config.json", "model.safetensors")
+
+
+def add_arguments(parser):
+    add_settings(parser, Trajectory)
+    parser.add_argument("--run", required=True, metavar="JSON", help="the run's section of `training`")
+    parser.add_argument("--last-step", required=True, type=int, help="the step at which the trajectory ends")
+    parser.add_argument("--quantizer", required=True, metavar="JSON", help="the section of the paper's quantizer")
+    parser.add_argument("--scoring", required=True, metavar="JSON", help="the section `scoring`")
+    parser.add_argument("--checkpoints", required=True, help="checkpoints.json of the run, beside its kept steps")
+    parser.add_argument("--architecture", required=True, help="architecture.json")
+    parser.add_argument("--tokens", required=True, help="tokens.bin")
+    parser.add_argument("--stream", required=True, help="stream.json")
+    parser.add_argument("--threads", type=int, default=1, help="CPU threads")
+    parser.add_argument("--out", required=True, help="scores.parquet: step, window, row, position, and nll and entropy of both models")
+
+
+@dataclass(frozen=True)
+class Scorer:
+    """How every step is scored and quantized: config.Scoring, config.Quantizer, the architecture's parameters, a torch device."""
+
+    scoring: Scoring
+    quantizer: Quantizer
+    parameters: list
+    device: object
+
+    def score(self, folder, tokens, calibration):
+        """(Scores of the checkpoint in `folder`, Scores of its quantized model) on `tokens` [windows, row_tokens].
+
+        `calibration` are the windows that the quantizer looks at. As in the chain of jobs, it works in float32, and the
+        weights are scored in the dtype of the settings.
+        """
+        from scalebound import models, scoring
+        from scalebound.quantization.whole_model import quantize_model
+
+        plain = scoring.score(models.load_folder(folder, self.device, self.scoring.dtype), tokens, self.scoring.windows_per_batch, f"score {folder}")
+        model = models.load_folder(folder, self.device, "float32")
+        quantize_model(model, self.parameters, self.quantizer, calibration[:, :-1], folder)
+        model = model.to(models.DTYPES[self.scoring.dtype])
+        return plain, scoring.score(model, tokens, self.scoring.windows_per_batch, f"score quantized {folder}")
+
+
+def run(arguments):
+    import torch
+
+    from scalebound import model_files
+
+    settings, training = read_settings(arguments, Trajectory), read_json_option(arguments.run, TrainingRun, "--run")
+    quantizer, scoring = (read_json_option(arguments.quantizer, Quantizer, "--quantizer"), read_json_option(arguments.scoring, Scoring, "--scoring"))
+    torch.set_num_threads(arguments.threads)
+    architecture, (rows, _) = read_architecture(arguments.architecture), open_rows(arguments.tokens, arguments.stream)
+    if training.rows > rows.rows:
+        raise InputError(arguments.stream, f"{rows.rows} rows, the run reads {training.rows}", "Give the rows that the run was trained on")
+    steps, folder = steps_of(training, arguments.last_step, settings.max_points), Path(arguments.checkpoints).parent
+    check_checkpoints(arguments.checkpoints, steps)
+    scorer = Scorer(scoring, quantizer, architecture["parameters"], model_files.choose_device(scoring.device))
+    parts = []
+    for step in steps:
+        ids = draw(training, step, settings.windows, settings.seed)
+        calibration = rows.read(draw(training, step, settings.calibration, settings.calibration_seed))
+        # torch takes no unsigned integers of two bytes
+        plain, quantized = scorer.score(folder / f"step{step}", rows.read(ids).astype(np.int32), calibration.astype(np.int32))
+        parts.append(_table(step, ids, plain, quantized))
+        print(f"step {step}: loss {plain.nll.mean(dtype=np.float64):.4f}, quantized {quantized.nll.mean(dtype=np.float64):.4f} nats", flush=True)
+    made_of = identity(
+        "score-trajectory",
+        {name: getattr(arguments, name) for name in ("checkpoints", "architecture", "tokens", "stream")},
+        made_with(settings, training, arguments.last_step, quantizer, scoring),
+        packages=["numpy", "torch", "transformers"],
+        device=model_files.device_name(scorer.device),
+        dtype=scoring.dtype,
+        threads=arguments.threads,
+    )
+    write_parquet(arguments.out, pa.concat_tables(parts), made_of)
+    return [arguments.out]
+
+
+def made_with(settings, training, last_step, quantizer, scoring):
+    """The settings of the scores, as their identity holds them."""
+    return {
+        **settings.model_dump(),
+        "last_step": last_step,
+        "run": training.model_dump(),
+        "quantizer": quantizer.model_dump(mode="json"),
+        "scoring": scoring.model_dump(),
+    }
+
+
+def check_checkpoints(listing, steps):
+    """Raise InputError unless the files of all steps lie beside their listing and are those that training wrote."""
+    folder, value = Path(listing).parent, read_json(listing, "train", {"files": list})
+    for file in value["files"]:
+        check_keys(file, {"name": str, "sha256": str}, listing)
+    written = {file["name"]: file["sha256"] for file in value["files"]}
+    for name in (f"step{step}/{file}" for step in steps for file in FILES):
+        if name not in written:
+            raise InputError(listing, f"no {name} in it", "Train the run again, or name a step that it keeps")
+        found = file_sha256(folder / name)
+        if found != written[name]:
+            raise InputError(folder / name, f"sha256 {found}, {listing} says {written[name]}", "The file was altered: train the run again")
+
+
+def _table(step, ids, plain, quantized):
+    count, length = plain.nll.shape
+    window, position = np.divmod(np.arange(count * length), length)
+    columns = {"step": np.full(count * length, step, dtype=np.int32), "window": window.astype(np.int32), "row": np.repeat(ids, length)}
+    columns |= {"position": position.astype(np.int32), "nll": plain.nll.reshape(-1), "entropy": plain.entropy.reshape(-1)}
+    return pa.table(columns | {"quantized_nll": quantized.nll.reshape(-1), "quantized_entropy": quantized.entropy.reshape(-1)})
