@@ -23,7 +23,9 @@ def test_a_new_row_runs_its_own_chain_only(finished_copy):
     assert len(own) == 6 + 2 * 5 + 4 + 2 + 4 + 2
     # and what is about the whole family: its saved configuration and rows, its table, its figures
     figures = {f"results/smoke/figures/{name}.log" for name in ("bounds_by_size", "terms", "loss_variation", "rates", "certificates", "baselines")}
-    assert rest == {*(f"results/smoke/{name}.log" for name in ("config", "bounds", "certificates", "baselines")), *figures}
+    figures |= {f"results/smoke/figures/{name}.log" for name in ("quantizability", "spectra", "hessian")}
+    tables = ("config", "bounds", "certificates", "baselines", "quantizability", "spectra", "hessian", "hessian_nodes")
+    assert rest == {*(f"results/smoke/{name}.log" for name in tables), *figures}
 
 
 def test_a_new_quantizer_leaves_the_others_alone(finished_copy):
@@ -54,7 +56,7 @@ def test_an_edited_module_reruns_its_stages_and_what_follows(finished_copy):
 def test_an_edited_formula_reruns_bounds_only(finished_copy):
     """The table of certificates shows bounds beside them; no certificate is made again."""
     finished_copy.append("workflow/scalebound/bounds/azuma.py", "\nEDITED = True\n")
-    studies = {"bound_trajectory", "trajectory_table", "baseline", "baselines_table"}
+    studies = {"bound_trajectory", "trajectory_table", "baseline", "baselines_table", "quantizability_table"}
     assert rules(finished_copy.pending()) == {"bound", "table", "certificates", "figures"} | studies
 
 
