@@ -7,6 +7,7 @@ import torch
 from scalebound.commands.hessian import probes
 from scalebound.curvature import quadrature
 from scalebound.curvature.loss_hessian import LossHessian
+from scalebound.errors import InputError
 from scalebound.study_settings import Hessian
 
 VOCABULARY, LENGTH = 7, 6
@@ -131,3 +132,11 @@ def test_attention_runs_in_the_form_that_has_a_second_derivative(tokens):
     model = build("gpt_neox")
     LossHessian(model, tokens, 5)
     assert model.config._attn_implementation == "eager"
+
+
+def test_weights_that_are_not_finite_are_refused(tokens):
+    model = build("gpt_neox")
+    with torch.no_grad():
+        model.get_output_embeddings().weight[0, 0] = torch.nan
+    with pytest.raises(InputError, match="not finite"):
+        probes(LossHessian(model, tokens, 5), Hessian(probes=1, steps=3), torch.device("cpu"), "tiny")

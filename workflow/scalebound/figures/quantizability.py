@@ -24,7 +24,7 @@ def draw(table):
             above.set_title(method)
         for row in panels:
             row[0].set_ylabel("Loss increase (nats per token)")
-        _increase_axis(panels[0][0], table["increase"])
+        _increase_axis(panels.flatten(), table["increase"])
         drawn.legend(handles=_size_handles(sizes), loc="outside upper center", ncols=min(6, len(sizes) + 2))
         return drawn
 
@@ -50,16 +50,16 @@ def _against_size(axes, rows, sizes):
     axes.set_xlim(min(sizes) / 1.3, max(sizes) * (max(sizes) / min(sizes)) ** 0.3 * 1.3)
 
 
-def _increase_axis(axes, increases):
+def _increase_axis(panels, increases):
     """Logarithmic beyond what is noise, linear within it, so that increases of zero and below are shown as what they are."""
-    largest = max(NOISE * 10, float(np.max(increases)))
-    lowest = float(np.min(increases))
-    if lowest < NOISE:
-        axes.set_yscale("symlog", linthresh=NOISE, linscale=0.5)
+    lowest, highest = float(np.min(increases)), max(10 * NOISE, float(np.max(increases)))
+    if lowest >= NOISE:
+        panels[0].set_yscale("log")
+        return
+    panels[0].set_yscale("symlog", linthresh=NOISE, linscale=0.5)
+    panels[0].set_ylim(min(-NOISE, 1.5 * lowest), 2 * highest)
+    for axes in panels:
         axes.axhspan(-NOISE, NOISE, color="#EEEEEE", zorder=0)
-        axes.set_ylim(min(-NOISE, 1.5 * lowest), 2 * largest)
-    else:
-        axes.set_yscale("log")
 
 
 def _size_handles(sizes):

@@ -22,6 +22,9 @@ def draw(table):
         for axes, kind in zip(panels, kinds):
             _curves(axes, table[table["kind"] == kind], sizes)
             axes.set_title(kind)
+        limits = [axes.get_ylim() for axes in panels[: len(kinds)]]
+        for axes in panels[: len(kinds)]:
+            axes.set_ylim(min(low for low, _ in limits), max(high for _, high in limits))
         _ratios(panels[len(kinds)], table, kinds, sizes)
         for axes in panels[len(kinds) + 1 :]:
             axes.set_axis_off()
@@ -51,7 +54,7 @@ def _ratios(axes, table, kinds, sizes):
     style.parameter_axis(axes, sizes)
     axes.set_ylim(0, 1)
     axes.set_title("tr($H^{1/2}$)$^2$ / (width tr $H$)")
-    axes.legend(loc="best", fontsize=6)
+    axes.legend(loc="lower right", fontsize=6, labelspacing=0.2)
 
 
 def _cycle(looks, sizes):
