@@ -42,8 +42,9 @@ def summary_text(contents):
 def _numbers(content):
     """Estimates of the spectrum: means over probes with standard errors, and the outermost Ritz values with their residuals.
 
-    `negative_share`: of the eigenvalues; `negative_trace_share`: of the sum of their absolute values;
-    `effective_dimension`: the sum of l / (l + SOFT) over positive eigenvalues l.
+    `negative_share`: of the eigenvalues, ill resolved where most lie near zero, since one node stands for them all and falls on
+    either side; `negative_trace_share`: of the sum of their absolute values; `effective_dimension`: the sum of l / (l + SOFT)
+    over positive eigenvalues l.
     """
     probes, size = content["probes"], content["n_params"]
     if not probes:
