@@ -193,9 +193,10 @@ def test_a_family_without_documents_and_certificates_is_drawn():
 
 def test_the_density_of_a_hessian_has_mass_one_and_lies_where_the_nodes_are():
     rows = hessian_nodes().query("checkpoint == 'a'")
-    places, density = hessian.smoothed(rows)
-    decades = hessian.stretched(places)
+    places, density = hessian.smoothed(rows, 0.01)
+    decades = hessian.stretched(places, 0.01)
     assert np.trapezoid(density, decades) == pytest.approx(1, abs=1e-3)
+    # the Gaussian of the outermost node, three decades and more from the others
     far = places > 3
     assert np.trapezoid(density[far], decades[far]) == pytest.approx(1e-4, rel=0.01)
 

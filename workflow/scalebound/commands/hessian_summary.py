@@ -8,8 +8,8 @@ from scalebound.hessian_file import read_hessian
 from scalebound.provenance import identity
 from scalebound.tables import write_text_table
 
-# curvature, in nats per squared unit of weight, beside which a direction counts as soft in the effective dimension
-SOFT = 0.01
+# curvature in nats per squared unit of weight; much smaller, and nodes near zero, which are far apart, would decide the dimension
+SOFT = 0.1
 COLUMNS = (
     *("checkpoint", "n_params", "status", "probes", "steps", "loss", "gradient_norm", "trace", "trace_error", "mean_eigenvalue", "root_mean_square"),
     *("top_eigenvalue", "top_residual", "bottom_eigenvalue", "bottom_residual", "negative_share", "negative_share_error"),
