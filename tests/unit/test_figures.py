@@ -181,7 +181,7 @@ def test_bounds_far_above_log_v_are_marked_and_not_drawn():
 
 def test_a_vacuous_bound_for_documents_is_written_as_its_number():
     written = [text.get_text() for text in draw(baselines(), "baselines", "gptq-4", "t").axes[0].texts]
-    assert written == ["120", "80"]
+    assert written == ["120 nats", "80 nats"]
 
 
 def test_a_family_without_documents_and_certificates_is_drawn():

@@ -159,8 +159,8 @@ def check_comparison(job, folder):
     return check_text(job, folder, comparison_text(read_family_table(folder.path(job.inputs["table"])), published, job.settings["quantizer"]))
 
 
-def check_text(job, folder, wanted):
-    (table,) = (name for name in job.outputs if name.endswith(".csv"))
+def check_text(job, folder, wanted, ending=".csv"):
+    (table,) = (name for name in job.outputs if name.endswith(ending))
     found = folder.path(table).read_text(encoding="utf-8")
     for number, (left, right) in enumerate(zip(wanted.splitlines(), found.splitlines()), start=1):
         if left != right:

@@ -4,7 +4,7 @@ import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from scalebound.audit import chain, recompute, recompute_studies
+from scalebound.audit import chain, recompute, recompute_laws, recompute_studies
 from scalebound.audit.expected import jobs_of_family
 from scalebound.audit.findings import Finding
 from scalebound.errors import InputError
@@ -12,20 +12,24 @@ from scalebound.plan import Plan
 from scalebound.progress import progress
 from scalebound.studies import STUDIES
 
-_CHECKS = recompute_studies.CHECKS | {
-    "fetch-corpus": recompute.check_wheels,
-    "sample": recompute.check_windows,
-    "fetch-windows": recompute.check_windows,
-    "score": recompute.check_scores,
-    "encode": recompute.check_code,
-    "compress": recompute.check_code,
-    "decode": recompute.check_decoded,
-    "table": recompute.check_table,
-    "certify": recompute.check_certificate,
-    "true-risk": recompute.check_true_risk,
-    "certificates": recompute.check_certificates,
-    "compare": recompute.check_comparison,
-}
+_CHECKS = (
+    recompute_studies.CHECKS
+    | recompute_laws.CHECKS
+    | {
+        "fetch-corpus": recompute.check_wheels,
+        "sample": recompute.check_windows,
+        "fetch-windows": recompute.check_windows,
+        "score": recompute.check_scores,
+        "encode": recompute.check_code,
+        "compress": recompute.check_code,
+        "decode": recompute.check_decoded,
+        "table": recompute.check_table,
+        "certify": recompute.check_certificate,
+        "true-risk": recompute.check_true_risk,
+        "certificates": recompute.check_certificates,
+        "compare": recompute.check_comparison,
+    }
+)
 
 
 @dataclass

@@ -8,14 +8,14 @@ import itertools
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import minimize
+from scipy.optimize import least_squares
 from scipy.special import logsumexp
 
 from scalebound.errors import InputError
 
 HUBER = 1e-3
 CONSTANTS = ("E", "A", "B", "alpha", "beta")
-STARTS = {"a": (0, 5, 10), "b": (0, 5, 10), "e": (-1, 0, 1), "alpha": (0.2, 0.5), "beta": (0.2, 0.5)}
+STARTS = {"a": (0, 5, 10), "b": (0, 5, 10), "e": (-1, 0.5), "alpha": (0.35,), "beta": (0.35,)}
 # exponents beyond these, or logarithms of constants, are no laws any more: a fit that ends here says that it is at an edge
 LIMITS = ((-20, 40), (-20, 40), (-10, 3), (0.01, 2.0), (0.01, 2.0))
 EDGE = 1e-3
@@ -56,7 +56,7 @@ PUBLISHED = {
 
 @dataclass(frozen=True)
 class Fit:
-    """The law, its mean Huber loss, whether a constant ended at a limit of the search, and (low, high) of each constant."""
+    """The law, its summed Huber loss of log loss, whether a constant ended at a limit of the search, and (low, high) of each constant."""
 
     law: Law
     objective: float
@@ -76,7 +76,7 @@ def fit(parameters, tokens, losses, groups, bootstrap, seed, level=0.95):
     n, d, target = np.log(np.asarray(parameters, dtype=float)), np.log(np.asarray(tokens, dtype=float)), np.log(np.asarray(losses, dtype=float))
     if len(target) < 2 * len(CONSTANTS) or len(np.unique(n)) < 2:
         raise InputError("scaling law", f"{len(target)} points of {len(np.unique(n))} sizes", "Give at least ten points of two sizes")
-    best = min((_descend(start, n, d, target) for start in itertools.product(*STARTS.values())), key=lambda found: found.fun)
+    best = min((_descend(start, n, d, target) for start in itertools.product(*STARTS.values())), key=lambda found: found.cost)
     groups, random, found = np.asarray(groups), np.random.default_rng(seed), []
     members = [np.flatnonzero(groups == name) for name in np.unique(groups)]
     for _ in range(bootstrap):
@@ -86,25 +86,29 @@ def fit(parameters, tokens, losses, groups, bootstrap, seed, level=0.95):
     ends = np.percentile([list(_law(x).__dict__.values()) for x in found], [tail, 100 - tail], axis=0) if found else np.full((2, 5), np.nan)
     edge = any(min(value - low, high - value) < EDGE * (high - low) for value, (low, high) in zip(best.x, LIMITS))
     intervals = {name: (float(ends[0, k]), float(ends[1, k])) for k, name in enumerate(CONSTANTS)}
-    return Fit(_law(best.x), float(best.fun), bool(edge), intervals)
+    return Fit(_law(best.x), float(best.cost), bool(edge), intervals)
 
 
 def _descend(start, n, d, target):
-    return minimize(_objective, start, args=(n, d, target), jac=True, method="L-BFGS-B", bounds=LIMITS)
+    low, high = np.transpose(LIMITS)
+    return least_squares(_error, start, _slopes, (low, high), x_scale="jac", loss="huber", f_scale=HUBER, args=(n, d, target))
 
 
-def _objective(x, n, d, target):
-    """Mean Huber loss of log loss at (log A, log B, log E, alpha, beta), and its gradient."""
+def _error(x, n, d, target):
+    """Predicted minus observed log loss at x = (log A, log B, log E, alpha, beta), [points]."""
+    return logsumexp(_parts(x, n, d), axis=0) - target
+
+
+def _slopes(x, n, d, target):
+    """Its derivatives, [points, 5]."""
+    parts = _parts(x, n, d)
+    share = np.exp(parts - logsumexp(parts, axis=0))
+    return np.stack([share[0], share[1], share[2], -share[0] * n, -share[1] * d], axis=1)
+
+
+def _parts(x, n, d):
     a, b, e, alpha, beta = x
-    parts = np.stack([a - alpha * n, b - beta * d, np.full_like(n, e)])
-    predicted = logsumexp(parts, axis=0)
-    error, share = predicted - target, np.exp(parts - predicted)
-    small = np.abs(error) <= HUBER
-    value = np.where(small, 0.5 * error**2, HUBER * (np.abs(error) - 0.5 * HUBER))
-    slope = np.clip(error, -HUBER, HUBER)
-    gradient = [slope * share[0], slope * share[1], slope * share[2], -slope * share[0] * n, -slope * share[1] * d]
-    # scaled so that the optimizer's absolute tolerances do not end the search early
-    return value.mean() / HUBER**2, np.mean(gradient, axis=1) / HUBER**2
+    return np.stack([a - alpha * n, b - beta * d, np.full_like(n, e)])
 
 
 def _law(x):
