@@ -7,11 +7,22 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from scalebound.bounds_table import BASELINES, BOUNDS, CERTIFICATES, COMPARISON, TERMS, TRAJECTORY, read_family_table
+from scalebound.bounds_table import (
+    BASELINES,
+    BOUNDS,
+    CERTIFICATES,
+    COMPARISON,
+    HESSIAN_NODES,
+    QUANTIZABILITY,
+    SPECTRA,
+    TERMS,
+    TRAJECTORY,
+    read_family_table,
+)
 from scalebound.commands.figures import FIGURES, draw
 from scalebound.counts import short_count
 from scalebound.errors import InputError
-from scalebound.figures import loss_variation, style
+from scalebound.figures import hessian, loss_variation, style
 
 SIZES = (20_000, 45_000, 110_000, 265_000)
 
@@ -79,7 +90,36 @@ def baselines():
     return table.assign(**{f"{name}_bound": table["train_loss"] + k / 2 for k, name in enumerate(("geometric", "freedman", "paper", "azuma"), start=2)})
 
 
-TABLES = {"trajectory": trajectory, "baselines": baselines, "comparison": comparison, "certificates": certificates, "oracle": known_truth}
+def quantizability():
+    """Two methods at three numbers of bits, one of them so many that what rounding costs is nothing or less."""
+    rows = [(n, m, b, k) for k, n in enumerate(SIZES) for m in ("gptq", "rtn") for b in (2, 4, 8)]
+    table = pd.DataFrame(rows, columns=["n_params", "method", "nominal_bits_per_param", "place"])
+    table = table.assign(checkpoint="c", quantizer="q", n_tokens=20 * table["n_params"], coded_bits_per_param=table["nominal_bits_per_param"] + 0.5)
+    table["increase"] = np.where(table["nominal_bits_per_param"] == 8, -1e-4, (1 + table.pop("place")) * 0.3 / table["nominal_bits_per_param"] ** 3)
+    return table.assign(train_loss=3.0, quantized_loss=3 + table["increase"])
+
+
+def spectra():
+    """Two sizes, one of two blocks; a layer that sees only zeros; a head outside of the blocks."""
+    rows = [(n, f"layers.{b}.{kind}", kind, b) for n, blocks in ((20_000, 1), (110_000, 2)) for b in range(blocks) for kind in ("mlp.up", "mlp.down")]
+    rows += [(n, "head", "head", np.nan) for n in (20_000, 110_000)]
+    table = pd.DataFrame(rows, columns=["n_params", "layer", "kind", "block"]).assign(checkpoint="c", width=16, trace=3.0)
+    table = table.assign(ratio=0.4, effective_rank=5.0, largest_share=0.3, **{f"eigenvalue_{r}": 10.0 ** (1 - r / 20) for r in range(0, 101, 5)})
+    gaps = [name for name in table if name.startswith("eigenvalue_") or name in ("ratio", "effective_rank", "largest_share")]
+    table.loc[0, gaps] = np.nan
+    return table
+
+
+def hessian_nodes():
+    """Two probes of one size, one of another, and a size that was skipped."""
+    nodes = [-0.5, -1e-4, 1e-3, 0.2, 30.0]
+    rows = [("a", 20_000, "computed", probe, node, weight) for probe in (0, 1) for node, weight in zip(nodes, [0.01, 0.39, 0.5, 0.0999, 0.0001])]
+    rows += [("b", 110_000, "computed", 0, node * 2, 0.2) for node in nodes] + [("c", 10**9, "skipped: too large", np.nan, np.nan, np.nan)]
+    return pd.DataFrame(rows, columns=["checkpoint", "n_params", "status", "probe", "node", "weight"])
+
+
+STUDIES = {"quantizability": quantizability, "spectra": spectra, "hessian": hessian_nodes}
+TABLES = STUDIES | {"trajectory": trajectory, "baselines": baselines, "comparison": comparison, "certificates": certificates, "oracle": known_truth}
 
 
 @pytest.mark.parametrize("name", FIGURES)
@@ -103,7 +143,11 @@ def test_only_the_asked_quantizer_is_drawn(name, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("make", "columns"), [(table, BOUNDS), (comparison, COMPARISON), (certificates, CERTIFICATES), (trajectory, TRAJECTORY), (baselines, BASELINES)]
+    ("make", "columns"),
+    [
+        *((table, BOUNDS), (comparison, COMPARISON), (certificates, CERTIFICATES), (trajectory, TRAJECTORY), (baselines, BASELINES)),
+        *((quantizability, QUANTIZABILITY), (spectra, SPECTRA), (hessian_nodes, HESSIAN_NODES)),
+    ],
 )
 def test_tables_are_read_back_and_damaged_ones_refused(make, columns, tmp_path):
     path = tmp_path / "table.csv"
@@ -146,6 +190,55 @@ def test_a_family_without_documents_and_certificates_is_drawn():
     drawn = draw(baselines().assign(**dict.fromkeys(names, np.nan)), "baselines", "gptq-4", "t")
     labels = drawn.legends[0].get_texts()
     assert not [label for label in labels if "held-out" in label.get_text() or "documents" in label.get_text() or "certificate" in label.get_text()]
+
+
+def test_the_density_of_a_hessian_has_mass_one_and_lies_where_the_nodes_are():
+    rows = hessian_nodes().query("checkpoint == 'a'")
+    places, density = hessian.smoothed(rows, 0.01)
+    decades = hessian.stretched(places, 0.01)
+    assert np.trapezoid(density, decades) == pytest.approx(1, abs=1e-3)
+    # the Gaussian of the outermost node, three decades and more from the others
+    far = places > 3
+    assert np.trapezoid(density[far], decades[far]) == pytest.approx(1e-4, rel=0.01)
+
+
+def test_the_eigenvalues_beyond_a_value_are_counted_over_the_probes():
+    axes = draw(hessian_nodes(), "hessian", "gptq-4", "t").axes[1]
+    above, below = axes.lines[:2]
+    np.testing.assert_allclose(above.get_xdata(), [30, 30, 0.2, 0.2, 1e-3, 1e-3])
+    np.testing.assert_allclose(above.get_ydata()[[1, 3, 5]], [20_000 * share for share in (0.0001, 0.1, 0.6)])
+    np.testing.assert_allclose(below.get_ydata()[[1, 3]], [20_000 * share for share in (0.01, 0.4)])
+
+
+def test_a_family_of_which_no_hessian_was_computed_is_drawn_and_says_so():
+    drawn = draw(hessian_nodes().query("status != 'computed'"), "hessian", "gptq-4", "t")
+    assert "not computed" in drawn.get_supxlabel()
+    assert not drawn.axes[0].lines
+
+
+def test_increases_that_are_none_are_on_a_linear_part_of_the_axis():
+    assert draw(quantizability(), "quantizability", "gptq-4", "t").axes[0].get_yscale() == "symlog"
+    assert draw(quantizability().query("increase > 0"), "quantizability", "gptq-4", "t").axes[0].get_yscale() == "log"
+
+
+def test_what_is_drawn_of_the_loss_increase_is_the_table():
+    above, below = draw(quantizability().query("method == 'rtn'"), "quantizability", "gptq-4", "t").axes
+    nominal, real = above.lines[:2]
+    np.testing.assert_allclose(real.get_xdata() - nominal.get_xdata(), 0.5)
+    np.testing.assert_allclose(real.get_ydata(), [0.3 / 8, 0.3 / 64, -1e-4])
+    np.testing.assert_allclose(below.lines[0].get_ydata(), [0.3 / 8 * k for k in (1, 2, 3, 4)])
+
+
+def test_the_published_law_is_drawn_over_the_sizes_that_it_was_measured_on():
+    assert loss_variation.published(70e6) == pytest.approx(0.754, abs=1e-3)
+    assert loss_variation.published(6.9e9) == pytest.approx(0.3106, abs=1e-3)
+    small = draw(table(), "loss_variation", "gptq-4", "t").axes
+    assert len(small) == 2
+    (law,) = small[1].lines
+    assert (law.get_xdata().min(), law.get_xdata().max()) == (pytest.approx(70e6), pytest.approx(6.9e9))
+    large = table().assign(n_params=table()["n_params"] * 10_000)
+    (axes,) = draw(large, "loss_variation", "gptq-4", "t").axes
+    assert [line.get_xdata().max() for line in axes.lines if "published" in line.get_label()] == [pytest.approx(6.9e9)]
 
 
 def test_the_fit_recovers_a_known_law():

@@ -89,6 +89,16 @@ EXAMPLES = {
     "figures *.png": "results/smoke/figures/terms.png",
     "figures *.pdf": "results/smoke/figures/terms.pdf",
     "resolved-config config.json": "results/smoke/config.json",
+    "quantizability quantizability.csv": "results/smoke/quantizability.csv",
+    "quantizability quantizability.identity.json": "results/smoke/quantizability.identity.json",
+    "moments spectra.parquet": f"{SLUG}/curvature/spectra.parquet",
+    "hessian hessian.json": f"{SLUG}/curvature/hessian.json",
+    "spectra spectra.csv": "results/smoke/spectra.csv",
+    "spectra spectra.identity.json": "results/smoke/spectra.identity.json",
+    "hessian-summary hessian.csv": "results/smoke/hessian.csv",
+    "hessian-summary hessian.identity.json": "results/smoke/hessian.identity.json",
+    "hessian-nodes hessian_nodes.csv": "results/smoke/hessian_nodes.csv",
+    "hessian-nodes hessian_nodes.identity.json": "results/smoke/hessian_nodes.identity.json",
 }
 
 
@@ -358,6 +368,41 @@ def test_an_edited_cell_of_the_certificates_is_named_with_the_right_value(finish
         forge(finished_copy, forged)
     found = [f for f in findings(finished_copy, numbers=True) if f.path == name]
     assert any(old in f.expected and "1.234" in f.found for f in found)
+
+
+def test_nodes_that_do_not_follow_from_their_recurrence_are_named(finished_copy):
+    """A smoother Hessian, with its run record made to fit."""
+    name = f"{SLUG}/curvature/hessian.json"
+    content = json.loads(finished_copy.path(name).read_text())
+    content["probes"][0]["nodes"][-1] *= 0.5
+    finished_copy.path(name).write_text(json.dumps(content))
+    forge(finished_copy, name)
+    found = findings(finished_copy, numbers=True)
+    assert any(f.path == name and f.expected.startswith("nodes of probe 0") for f in found)
+
+
+def test_a_hessian_said_to_be_skipped_is_named(finished_copy):
+    name = f"{SLUG}/curvature/hessian.json"
+    content = json.loads(finished_copy.path(name).read_text())
+    finished_copy.path(name).write_text(json.dumps(content | {"status": "skipped: too large", "probes": []}))
+    forge(finished_copy, name)
+    assert any(f.path == name and f.expected.startswith("computed up to") for f in findings(finished_copy, numbers=True))
+
+
+def test_an_edited_cell_of_the_studies_is_named_with_the_right_value(finished_copy):
+    for table, column in (("quantizability", "increase"), ("spectra", "ratio"), ("hessian", "trace"), ("hessian_nodes", "weight")):
+        name, listing = f"results/smoke/{table}.csv", f"results/smoke/{table}.identity.json"
+        path = finished_copy.path(name)
+        first = path.read_text().splitlines()[1].split(",")
+        old = first[list(pd.read_csv(path).columns).index(column)]
+        path.write_text(path.read_text().replace(old, "0.1234", 1))
+        content = json.loads(finished_copy.path(listing).read_text())
+        content["files"][0]["sha256"] = file_sha256(path)
+        finished_copy.path(listing).write_text(json.dumps(content))
+        for forged in (name, listing):
+            forge(finished_copy, forged)
+        found = [f for f in findings(finished_copy, numbers=True) if f.path == name]
+        assert any(old in f.expected and "0.1234" in f.found for f in found), (table, found)
 
 
 def test_a_figure_of_other_numbers_is_named(finished_copy):

@@ -19,11 +19,13 @@ def test_a_new_row_runs_its_own_chain_only(finished_copy):
     rest = {log for _, log in jobs if not log.startswith("results/smoke/smoke-6k-early/")}
     # resolve, four draws, the checkpoint's score; for two quantizers quantize, encode, decode, score, bound; for the coded one
     # compress in place of quantize and encode; for the certificate a score and itself; held-out windows, their two scores and the
-    # baseline; no trajectory, which is that of the run's latest row
-    assert len(own) == 6 + 2 * 5 + 4 + 2 + 4
+    # baseline; input moments and Hessian; no trajectory, which is that of the run's latest row
+    assert len(own) == 6 + 2 * 5 + 4 + 2 + 4 + 2
     # and what is about the whole family: its saved configuration and rows, its table, its figures
     figures = {f"results/smoke/figures/{name}.log" for name in ("bounds_by_size", "terms", "loss_variation", "rates", "certificates", "baselines")}
-    assert rest == {*(f"results/smoke/{name}.log" for name in ("config", "bounds", "certificates", "baselines")), *figures}
+    figures |= {f"results/smoke/figures/{name}.log" for name in ("quantizability", "spectra", "hessian")}
+    tables = ("config", "bounds", "certificates", "baselines", "quantizability", "spectra", "hessian", "hessian_nodes")
+    assert rest == {*(f"results/smoke/{name}.log" for name in tables), *figures}
 
 
 def test_a_new_quantizer_leaves_the_others_alone(finished_copy):
@@ -54,7 +56,7 @@ def test_an_edited_module_reruns_its_stages_and_what_follows(finished_copy):
 def test_an_edited_formula_reruns_bounds_only(finished_copy):
     """The table of certificates shows bounds beside them; no certificate is made again."""
     finished_copy.append("workflow/scalebound/bounds/azuma.py", "\nEDITED = True\n")
-    studies = {"bound_trajectory", "trajectory_table", "baseline", "baselines_table"}
+    studies = {"bound_trajectory", "trajectory_table", "baseline", "baselines_table", "quantizability_table"}
     assert rules(finished_copy.pending()) == {"bound", "table", "certificates", "figures"} | studies
 
 

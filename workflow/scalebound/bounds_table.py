@@ -1,4 +1,4 @@
-"""Reading the tables of a family: bounds.csv, comparison.csv, certificates.csv."""
+"""Reading the tables of a family: bounds.csv, comparison.csv, certificates.csv, and those of its studies that figures are drawn from."""
 
 from dataclasses import dataclass
 
@@ -54,6 +54,16 @@ BASELINES = Columns(
     ("n_params", "n_tokens", "log_v", "train_loss", "paper_bound", "freedman_bound", "geometric_bound", "azuma_bound"),
     ("heldout_loss", "heldout_standard_error", "heldout_loss_quantized", "document_bound", "documents", "certificate"),
 )
+QUANTIZABILITY = Columns(
+    ("checkpoint", "quantizer", "method"),
+    ("n_params", "n_tokens", "nominal_bits_per_param", "coded_bits_per_param", "train_loss", "quantized_loss", "increase"),
+)
+SPECTRA = Columns(
+    ("checkpoint", "layer", "kind"),
+    ("n_params", "width", "trace"),
+    ("block", "ratio", "effective_rank", "largest_share", *(f"eigenvalue_{rank}" for rank in range(0, 101, 5))),
+)
+HESSIAN_NODES = Columns(("checkpoint", "status"), ("n_params",), ("probe", "node", "weight"))
 TABLES = {
     "bounds.csv": BOUNDS,
     "comparison.csv": COMPARISON,
@@ -64,6 +74,9 @@ TABLES = {
     "overtraining.csv": OVERTRAINING,
     "trajectory.csv": TRAJECTORY,
     "baselines.csv": BASELINES,
+    "quantizability.csv": QUANTIZABILITY,
+    "spectra.csv": SPECTRA,
+    "hessian_nodes.csv": HESSIAN_NODES,
 }
 
 

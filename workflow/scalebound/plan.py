@@ -91,6 +91,14 @@ class Plan:
         slugs = [slug for f, slug in self.checkpoints if f == family]
         return [f"{self.certificate_folder(family, slug)}/certificate.json" for slug in slugs]
 
+    def curvature_of(self, family, name):
+        """A file of the study of curvature, checkpoint by checkpoint: spectra.parquet or hessian.json."""
+        return [f"results/{family}/{slug}/curvature/{name}" for f, slug in self.checkpoints if f == family]
+
+    def descriptions_of(self, family):
+        """The descriptions of the family's checkpoints, in the same order."""
+        return [f"results/{family}/{slug}/resolve/resolved.json" for f, slug in self.checkpoints if f == family]
+
     def true_risks_of(self, family):
         """The true risks of the family's checkpoints on oracle streams, where there are certificates to compare them with."""
         slugs = [slug for (f, slug), row in self.checkpoints.items() if f == family and self._stream(row.stream).kind == "oracle"]
@@ -203,6 +211,16 @@ class Plan:
 
     def quantizer_settings(self, quantizer):
         return _json(self.config.quantizers[quantizer])
+
+    def nominal_methods(self):
+        """{quantizer: method} of those in the run that take a number of bits and aim at no code length."""
+        return {name: self.config.quantizers[name].method for name in self.config.quantize_with if name not in self.quantizers_of("coded")}
+
+    def nominal_settings(self):
+        return json.dumps(self.nominal_methods(), sort_keys=True)
+
+    def hessian_settings(self):
+        return _json(self.config.studies.hessian)
 
     def certificate_settings(self):
         """Without what is only shown beside certificates: it must not make any of them again."""

@@ -25,6 +25,8 @@ STUDIES = {
     "overtraining": Study(("overtraining.csv",), {"overtraining": "overtraining.csv"}),
     "trajectory": Study(("trajectory.csv",), {"trajectory": "trajectory.csv"}),
     "baselines": Study(("baselines.csv",), {"baselines": "baselines.csv"}),
+    "quantizability": Study(("quantizability.csv",), {"quantizability": "quantizability.csv"}),
+    "curvature": Study(("spectra.csv", "hessian.csv", "hessian_nodes.csv"), {"spectra": "spectra.csv", "hessian": "hessian_nodes.csv"}),
 }
 
 

@@ -64,6 +64,16 @@ class Baselines(Model):
     seed: Seed = 707
 
 
+class Hessian(Model):
+    """Spectral density of the loss Hessian by stochastic Lanczos quadrature: windows x probes x steps products for each checkpoint."""
+
+    windows: int = Field(16, ge=1, description="the first windows of the calibration draw, over which the loss is averaged")
+    probes: int = Field(4, ge=1, description="random sign vectors")
+    steps: int = Field(48, ge=2, description="Lanczos steps from each, all of whose vectors are kept in float64")
+    seed: Seed = 505
+    max_parameters: int = Field(1_000_000, ge=0, description="larger models are skipped, and the tables say so")
+
+
 class Studies(Model):
     """Which studies are part of the run, and how each is made; the others are targets that can be asked for by name."""
 
@@ -73,6 +83,7 @@ class Studies(Model):
     ablations: Ablations = Ablations()
     trajectory: Trajectory = Trajectory()
     baselines: Baselines = Baselines()
+    hessian: Hessian = Field(Hessian(), description="study curvature: the loss Hessian")
 
     @model_validator(mode="after")
     def _known(self):

@@ -121,6 +121,34 @@ def _heldout_scores(plan, folder, model, windows):
     )
 
 
+def _quantizability_jobs(plan, family, _):
+    return [table_job(family, "quantizability", "quantizability.csv", {"table": f"results/{family}/bounds.csv"}, {"methods": plan.nominal_methods()})]
+
+
+def _curvature_jobs(plan, family, rows):
+    folders = [f"results/{family}/{row.slug}" for row in rows]
+    models = {path: path for path in (f"{folder}/resolve/resolved.json" for folder in folders)}
+    spectra = {path: path for path in (f"{folder}/curvature/spectra.parquet" for folder in folders)}
+    hessians = {path: path for path in (f"{folder}/curvature/hessian.json" for folder in folders)}
+    return [
+        *(job for folder in folders for job in _checkpoint_curvature_jobs(plan, folder)),
+        table_job(family, "spectra", "spectra.csv", models | spectra),
+        table_job(family, "hessian-summary", "hessian.csv", hessians),
+        table_job(family, "hessian-nodes", "hessian_nodes.csv", hessians),
+    ]
+
+
+def _checkpoint_curvature_jobs(plan, checkpoint):
+    folder = f"{checkpoint}/curvature"
+    inputs = {"model": f"{checkpoint}/resolve/resolved.json", "calibration": f"{checkpoint}/sample/calibration/windows.parquet"}
+    spectra, hessian = f"{folder}/spectra.parquet", f"{folder}/hessian.json"
+    settings = plan.config.studies.hessian.model_dump()
+    return [
+        Job("moments", f"{folder}/moments.run.json", f"{folder}/moments.log", {spectra: spectra}, inputs),
+        Job("hessian", f"{folder}/hessian.run.json", f"{folder}/hessian.log", {hessian: hessian}, inputs, settings),
+    ]
+
+
 STUDY_JOBS = {
     "information": _information_jobs,
     "gap_law": _gap_law_jobs,
@@ -128,4 +156,6 @@ STUDY_JOBS = {
     "trajectory": _trajectory_jobs,
     "baselines": _baselines_jobs,
     "overtraining": _overtraining_jobs,
+    "quantizability": _quantizability_jobs,
+    "curvature": _curvature_jobs,
 }

@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 
+from scalebound.audit import recompute_curvature
 from scalebound.audit.findings import Finding
 from scalebound.audit.recompute import check_text, first_difference
 from scalebound.commands.baseline import evaluate_baseline
@@ -97,4 +98,4 @@ CHECKS = {
     "heldout": check_heldout,
     "baseline": check_baseline,
     "baselines": check_baselines,
-}
+} | recompute_curvature.CHECKS

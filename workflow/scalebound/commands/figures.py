@@ -9,12 +9,15 @@ from scalebound.figures import (
     certificates,
     comparison,
     gap_law,
+    hessian,
     information,
     loss_variation,
     oracle,
     overtraining,
+    quantizability,
     rates,
     scaling_law,
+    spectra,
     style,
     terms,
     trajectory,
@@ -37,6 +40,9 @@ FIGURES = {
     "overtraining": overtraining,
     "trajectory": trajectory,
     "baselines": baselines,
+    "quantizability": quantizability,
+    "spectra": spectra,
+    "hessian": hessian,
 }
 # drawn from the rows of one quantizer
 ONE_QUANTIZER = ("bounds_by_size", "terms", "loss_variation")

@@ -1,12 +1,15 @@
-"""Loss variation Sigma against the number of parameters, with a power law plus constant."""
+"""Loss variation Sigma against the number of parameters, with a power law plus constant, beside the published law."""
 
 import numpy as np
+from matplotlib.ticker import NullLocator
 from scipy.optimize import least_squares
 
 from scalebound.counts import short_count
 from scalebound.figures import style
 
 PARAMETERS = 3
+# Finzi et al. (ICLR 2025), from the paper's public review record: 0.27 + 8337 N^-0.54 over Pythia 70m to 6.9b on the Pile
+PUBLISHED, PUBLISHED_RANGE = (0.27, 8337, 0.54), (70 * 10**6, 69 * 10**8)
 
 
 def fit(sizes, sigmas):
@@ -24,23 +27,62 @@ def fit(sizes, sigmas):
     return tuple(min(runs, key=lambda run: run.cost).x)
 
 
+def published(sizes):
+    """Loss variation (nats) by the published law; only within PUBLISHED_RANGE has it been measured."""
+    constant, factor, exponent = PUBLISHED
+    return constant + factor * np.asarray(sizes, dtype=float) ** -exponent
+
+
 def draw(table):
-    """`table` holds the rows of one quantizer."""
+    """`table` holds the rows of one quantizer. The published law has a panel of its own where no size of ours lies in its range."""
     table = table.sort_values("n_params")
-    sizes = table["n_params"].to_numpy(dtype=float)
-    with style.figure() as (drawn, axes):
-        axes.plot(sizes, table["sigma"], color=style.BLUE, marker="o", linestyle="none", label="measured (estimate)")
-        law = fit(sizes, table["sigma"])
-        if law is None:
-            axes.set_title(f"no fit: {len(np.unique(sizes))} sizes for a law with {PARAMETERS} parameters")
+    low, high = PUBLISHED_RANGE
+    beside = not table["n_params"].between(low, high).any()
+    options = {"ncols": 2, "sharey": True, "width": 6.6} if beside else {"width": 5.2}
+    with style.figure(squeeze=False, **options) as (drawn, panels):
+        axes, other = panels[0][0], panels[0][-1]
+        _measured(axes, table)
+        text = f"published: ${PUBLISHED[0]} + {PUBLISHED[1]:g}\\,N^{{-{PUBLISHED[2]}}}$"
+        dense = np.geomspace(low, high, 200)
+        other.plot(dense, published(dense), color=style.VERMILION, linestyle="-.", label=text)
+        if beside:
+            axes.set_title("this run")
+            other.set_title("Pythia on the Pile, $V$ = 50k")
+            _published_axis(other)
         else:
-            dense, middle = np.geomspace(sizes.min(), sizes.max(), 200), np.exp(np.log(sizes).mean())
-            curve = law[0] + law[1] * (dense / middle) ** -law[2]
-            text = f"${law[0]:.2f} {'+' if law[1] >= 0 else '-'} {abs(law[1]):.2f}\\,(N/\\mathrm{{{short_count(middle)}}})^{{-{law[2]:.2f}}}$"
-            axes.plot(dense, curve, color=style.BLACK, linestyle="--", label=f"least squares: {text}")
-        style.parameter_axis(axes, table["n_params"])
+            style.parameter_axis(axes, table["n_params"])
+            axes.set_xlim(min(low, table["n_params"].min()) / 1.3, max(high, table["n_params"].max()) * 1.3)
+        for panel in dict.fromkeys((axes, other)):
+            panel.legend(loc="best")
         axes.set_ylabel("Loss variation $\\Sigma$ (nats per token)")
-        low, high = table["sigma"].min(), table["sigma"].max()
-        axes.set_ylim(low - 0.35 * (high - low) - 0.02, high + 0.35 * (high - low) + 0.02)
-        axes.legend(loc="best")
+        _limits(axes, [*table["sigma"], *published(PUBLISHED_RANGE)])
         return drawn
+
+
+def _measured(axes, table):
+    """What was measured, and the fit, or why there is none."""
+    sizes = table["n_params"].to_numpy(dtype=float)
+    law = fit(sizes, table["sigma"])
+    count = len(np.unique(sizes))
+    missing = "" if law else f"\nno fit: {count} size{'s' if count > 1 else ''} for a law with {PARAMETERS} parameters"
+    axes.plot(sizes, table["sigma"], color=style.BLUE, marker="o", linestyle="none", label=f"measured (estimate){missing}")
+    if law:
+        dense, middle = np.geomspace(sizes.min(), sizes.max(), 200), np.exp(np.log(sizes).mean())
+        curve = law[0] + law[1] * (dense / middle) ** -law[2]
+        text = f"${law[0]:.2f} {'+' if law[1] >= 0 else '-'} {abs(law[1]):.2f}\\,(N/\\mathrm{{{short_count(middle)}}})^{{-{law[2]:.2f}}}$"
+        axes.plot(dense, curve, color=style.BLACK, linestyle="--", label=f"least squares: {text}")
+    style.parameter_axis(axes, table["n_params"])
+
+
+def _published_axis(axes):
+    low, high = PUBLISHED_RANGE
+    axes.set_xscale("log")
+    axes.set_xticks([low, 10**9, high], [short_count(n) for n in (low, 10**9, high)])
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.set_xlim(low / 1.3, high * 1.3)
+    axes.set_xlabel("Parameters $N$")
+
+
+def _limits(axes, values):
+    low, high = min(values), max(values)
+    axes.set_ylim(max(0, low - 0.15 * (high - low) - 0.02), high + 0.35 * (high - low) + 0.02)

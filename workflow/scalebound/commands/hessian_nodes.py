@@ -1,0 +1,34 @@
+"""Collect nodes and weights of a family's Hessians, one row for each checkpoint, probe and node: hessian_nodes.csv."""
+
+import pandas as pd
+
+from scalebound.hessian_file import read_hessian
+from scalebound.provenance import identity
+from scalebound.tables import write_text_table
+
+
+def add_arguments(parser):
+    parser.add_argument("--hessians", required=True, nargs="+", help="hessian.json files")
+    parser.add_argument("--out", required=True, help="hessian_nodes.csv")
+    parser.add_argument("--out-identity", required=True, help="identity of the table")
+
+
+def run(arguments):
+    text = nodes_text(map(read_hessian, arguments.hessians))
+    made_of = identity("hessian-nodes", {path: path for path in arguments.hessians}, {}, packages=["pandas"])
+    print(f"{text.count(chr(10)) - 1} rows in {arguments.out}")
+    return write_text_table(arguments.out, arguments.out_identity, text, made_of)
+
+
+def nodes_text(contents):
+    """hessian_nodes.csv as text, by size, from `read_hessian` contents; a skipped checkpoint has one row without numbers."""
+    rows = [row for content in sorted(contents, key=lambda c: (c["n_params"], c["checkpoint"])) for row in _rows(content)]
+    table = pd.DataFrame(rows, columns=["checkpoint", "n_params", "status", "probe", "node", "weight"])
+    table["probe"] = table["probe"].astype("Int64")
+    return table.to_csv(index=False, float_format="%.10g", lineterminator="\n")
+
+
+def _rows(content):
+    common = {key: content[key] for key in ("checkpoint", "n_params", "status")}
+    pairs = [(k, node, weight) for k, probe in enumerate(content["probes"]) for node, weight in zip(probe["nodes"], probe["weights"])]
+    return [common | {"probe": k, "node": node, "weight": weight} for k, node, weight in pairs] or [common]
