@@ -15,7 +15,7 @@ CHOICES = (("reference", "Reference $Y$ (direct bound)"), ("alpha", "Smoothing w
 
 def draw(table):
     """`table` is ablations.csv: one row a checkpoint and variant."""
-    with style.figure(height=5.0, width=7.4, nrows=2, ncols=3, sharey=True) as (drawn, panels):
+    with style.figure(height=5.4, width=7.4, nrows=2, ncols=3, sharey=True) as (drawn, panels):
         panels = panels.ravel()
         sizes = sorted(table["n_params"].unique())
         for axes, (name, label) in zip(panels, CURVES):
@@ -49,10 +49,5 @@ def _draw_choices(axes, table, sizes):
         line = table[table["n_params"] == size].set_index("setting").loc[names]
         colour, marker = style.look(k)
         axes.plot(np.arange(len(names)), line["gap"], color=colour, marker=marker, markersize=4, linestyle="none")
-    axes.set_xticks(
-        np.arange(len(names)),
-        [name.replace(", ", ",\n").replace("mean under", "mean\nunder").replace(" - log", "\n- log") for name in names],
-        rotation=0,
-        fontsize=6.5,
-    )
+    axes.set_xticks(np.arange(len(names)), names, rotation=25, ha="right", rotation_mode="anchor", fontsize=7)
     axes.set_xlim(-0.5, len(names) - 0.5)

@@ -9,8 +9,8 @@ PANELS = (("n_params", "Bits per parameter"), ("tokens", "Bits per token"))
 
 
 def draw(table):
-    """`table` is information.csv: one row a place on the curve of a checkpoint; places without information are left out."""
-    table = table[table["information_nats"] > 0]
+    """`table` is information.csv: one row a place on a model's curve; places without information, or of the warm-up, are left out."""
+    table = table[(table["information_nats"] > 0) & (table["tokens_per_param"] >= style.LEAST_TOKENS_PER_PARAM)]
     with style.figure(height=3.1, width=6.6, ncols=2) as (drawn, panels):
         for axes, (unit, label) in zip(panels, PANELS):
             for k, (size, line) in enumerate(style.curves(table)):

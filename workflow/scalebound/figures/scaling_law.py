@@ -5,7 +5,8 @@ from scalebound.figures import style
 
 
 def draw(table):
-    """`table` is information.csv: one row a place on the curve of a checkpoint."""
+    """`table` is information.csv: one row a place on a model's curve; the warm-up is left out."""
+    table = table[table["tokens_per_param"] >= style.LEAST_TOKENS_PER_PARAM]
     with style.figure() as (drawn, axes):
         for k, (size, line) in enumerate(style.curves(table)):
             colour, marker = style.look(k)

@@ -17,6 +17,7 @@ from scalebound.provenance import KEY
 # Okabe and Ito's palette, in an order whose luminance falls as well
 ORANGE, SKY, GREEN, VERMILION, BLUE, BLACK = "#E69F00", "#56B4E9", "#009E73", "#D55E00", "#0072B2", "#000000"
 LINE_COLOURS, LINE_MARKERS = (SKY, GREEN, ORANGE, VERMILION, BLUE, BLACK), "osD^vP"
+LEAST_TOKENS_PER_PARAM = 0.5  # where curves of training begin to be drawn: before, models only learn how often tokens occur
 WIDTH = 4.8  # inches: between one and two columns of a paper
 
 _RC = {
