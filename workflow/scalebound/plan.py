@@ -256,6 +256,10 @@ class Plan:
         """Training runs that the selected rows need; no other is asked for, but each has its rule."""
         return list(dict.fromkeys(row.repo for row in self.checkpoints.values() if row.source == "trained"))
 
+    def grid_quantizers(self):
+        """Names of the quantizers that round to fixed grids: quantize, then encode."""
+        return [name for name, settings in self.config.quantizers.items() if settings.method != "coded"]
+
     def streams_of_kind(self, *kinds):
         return {name: settings for name, settings in self.config.streams.items() if settings.kind in kinds}
 

@@ -6,8 +6,9 @@ from scalebound.config import parse
 from scalebound.errors import InputError
 
 
-def add_settings(parser, model):
-    name = getattr(model, "__name__", "Stream")
+def add_settings(parser, model, name=None):
+    """`name` is that of the section where `model` is a union of several."""
+    name = name or model.__name__
     parser.add_argument("--settings", required=True, metavar="JSON", help=f"the {name} section of the configuration, as JSON")
 
 

@@ -8,7 +8,7 @@ from scalebound.stream_settings import Stream
 
 
 def add_arguments(parser):
-    add_settings(parser, Stream)
+    add_settings(parser, Stream, "Stream")
     parser.add_argument("--hub", required=True, metavar="JSON", help="the Hub section of the configuration, as JSON")
     parser.add_argument("--out", required=True, help="resolved.json: settings, commit, files with sizes, rows")
 
