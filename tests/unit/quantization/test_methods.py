@@ -8,7 +8,7 @@ import torch
 
 from scalebound.config import KINDS, GridQuantizer, IncoherentQuantizer, Quantizer
 from scalebound.quantization import gptq, rotation
-from scalebound.quantization.methods import LAYER_USES, METHODS
+from scalebound.quantization.methods import METHODS
 
 
 def names_in_the_configuration():
@@ -31,12 +31,12 @@ def problem(rows=10, columns=24):
     return torch.randn(rows, columns, generator=generator), inputs.T @ inputs
 
 
-@pytest.mark.parametrize("use", LAYER_USES)
+@pytest.mark.parametrize("is_head", [False, True])
 @pytest.mark.parametrize("name", METHODS)
-def test_every_method_rounds_a_matrix_close_to_itself_and_leaves_its_inputs_alone(name, use):
+def test_every_method_rounds_a_matrix_close_to_itself_and_leaves_its_inputs_alone(name, is_head):
     matrix, moment = problem()
     before = matrix.clone(), moment.clone()
-    rounded = METHODS[name].round(matrix, moment if METHODS[name].calibrated else None, use, settings(name, bits=8))
+    rounded = METHODS[name].round(matrix, moment if METHODS[name].calibrated else None, is_head, settings(name, bits=8))
     assert rounded.tensor.codes.shape == matrix.shape
     assert np.abs(rounded.tensor.dequantize() - matrix.numpy()).max() < 0.2
     assert torch.equal(matrix, before[0])
@@ -45,15 +45,15 @@ def test_every_method_rounds_a_matrix_close_to_itself_and_leaves_its_inputs_alon
 
 def test_incoherent_rounding_is_gptq_in_the_random_basis():
     matrix, moment = problem()
-    found = METHODS["incoherent"].round(matrix, moment, "linear", settings("incoherent"))
+    found = METHODS["incoherent"].round(matrix, moment, False, settings("incoherent"))
     turned = torch.from_numpy(rotation.rotate(matrix.double().numpy(), 4)).float()
     there = torch.from_numpy(rotation.rotate_moment(moment.numpy(), 4))
     assert np.array_equal(found.tensor.codes, gptq.quantize(turned, there, 3).tensor.codes)
     assert (found.method, found.tensor.seed) == ("incoherent", 4)
 
 
-def test_a_matrix_that_is_embedding_and_head_keeps_its_basis():
+def test_the_output_head_keeps_its_basis():
     matrix, moment = problem()
-    found = METHODS["incoherent"].round(matrix, moment, "tied", settings("incoherent"))
+    found = METHODS["incoherent"].round(matrix, moment, True, settings("incoherent"))
     assert np.array_equal(found.tensor.codes, gptq.quantize(matrix, moment, 3).tensor.codes)
     assert (found.method, found.tensor.seed) == ("gptq", None)

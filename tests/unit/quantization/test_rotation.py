@@ -119,4 +119,4 @@ def test_outliers_cost_less_in_a_random_basis(bits):
 
     plain = loss(gptq.quantize(weights, moment, bits).tensor)
     for seed in (1, 2, 3):
-        assert loss(incoherent(weights, moment, "linear", IncoherentQuantizer(method="incoherent", bits=bits, seed=seed)).tensor) < 0.8 * plain
+        assert loss(incoherent(weights, moment, False, IncoherentQuantizer(method="incoherent", bits=bits, seed=seed)).tensor) < 0.8 * plain

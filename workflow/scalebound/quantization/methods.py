@@ -28,38 +28,39 @@ class Rounded:
 
 @dataclass(frozen=True)
 class Method:
-    """`round(matrix, moment, use, settings)` gives the Rounded of a matrix [rows, columns] (torch, outputs by inputs).
+    """`round(matrix, moment, is_head, settings)` gives the Rounded of a matrix [rows, columns] (torch, outputs by inputs).
 
     `moment` [columns, columns] is the sum of x x^T over the layer's inputs on the calibration windows; None for a method
-    that is not `calibrated`. `use` is the architecture's, one of LAYER_USES; `settings` the quantizer's section.
+    that is not `calibrated`. `is_head`: whether the matrix is the output head, with a row for each token of the vocabulary;
+    `settings` is the quantizer's section.
     """
 
     round: Callable
     calibrated: bool
 
 
-def to_nearest(matrix, moment, use, settings):
+def to_nearest(matrix, moment, is_head, settings):
     return Rounded(rtn.quantize(matrix, settings.bits, settings.group), "rtn")
 
 
-def by_gptq(matrix, moment, use, settings):
+def by_gptq(matrix, moment, is_head, settings):
     result = gptq.quantize(matrix, moment, settings.bits, settings.group, settings.damping)
     return Rounded(result.tensor, "gptq", result.damping, result.escalated)
 
 
-def incoherent(matrix, moment, use, settings):
+def incoherent(matrix, moment, is_head, settings):
     """GPTQ, which is LDLQ, of U W V^T against V H V^T: QuIP's rounding, on the grids that GPTQ has.
 
-    The loss that both minimise, tr(D H D^T) of the rounding's errors D, is the same in every orthogonal basis. A matrix that
-    is embedding and head in one keeps its own basis: its rows are looked up one by one, and those of rare tokens should not
-    take the errors of the others.
+    The loss that both minimise, tr(D H D^T) of the rounding's errors D, is the same in every orthogonal basis. The output
+    head, which the papers leave as it is, keeps its own: its rows, one a token, differ much more in size than those of other
+    layers, and mixed they would all take one scale.
     """
-    if use == "tied":
-        return by_gptq(matrix, moment, use, settings)
+    if is_head:
+        return by_gptq(matrix, moment, is_head, settings)
     turned = torch.from_numpy(rotation.rotate(matrix.cpu().double().numpy(), settings.seed))
     moment = torch.from_numpy(rotation.rotate_moment(moment.cpu().double().numpy(), settings.seed))
     # the types that GPTQ has without a rotation
-    result = by_gptq(turned.to(matrix), moment.to(matrix.device), use, settings)
+    result = by_gptq(turned.to(matrix), moment.to(matrix.device), is_head, settings)
     return replace(result, tensor=replace(result.tensor, seed=settings.seed), method="incoherent")
 
 

@@ -19,7 +19,8 @@ def quantize_model(model, parameters, settings, calibration, name="model"):
     """
     title = f"{settings.method} {settings.bits} bits {name} on {model.device.type}"
     with progress(len(parameters), "tensors", title) as bar:
-        bench = Workbench(dict(model.named_parameters()), parameters, settings, bar)
+        weights, head = dict(model.named_parameters()), model.get_output_embeddings().weight
+        bench = Workbench(weights, parameters, settings, next(key for key, weight in weights.items() if weight is head), bar)
         if bench.method.calibrated:
             _round_layers(model, bench, calibration)
         return bench.finish()

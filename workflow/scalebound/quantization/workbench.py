@@ -23,10 +23,13 @@ class Quantized:
 
 
 class Workbench:
-    """Rounds the tensors of `weights` ({parameter name: tensor}) by a config.Quantizer; `parameters` is the architecture's list."""
+    """Rounds the tensors of `weights` ({parameter name: tensor}) by a config.GridQuantizer; `parameters` is the architecture's list.
 
-    def __init__(self, weights, parameters, settings, bar):
-        self.weights, self.settings, self.bar = weights, settings, bar
+    `head` is the name of the output head's matrix.
+    """
+
+    def __init__(self, weights, parameters, settings, head, bar):
+        self.weights, self.settings, self.head, self.bar = weights, settings, head, bar
         self.method = METHODS[settings.method]
         self.parameters = {p["name"]: p for p in parameters}
         odd = sorted(set(weights) ^ set(self.parameters))
@@ -50,7 +53,7 @@ class Workbench:
 
     def round_layer(self, key, moment=None):
         """Round the matrix of a linear layer by the method; `moment` is the second moment of the layer's inputs, where the method looks at it."""
-        self._put(key, self.method.round(self._matrix(key), moment, self.parameters[key]["use"], self.settings))
+        self._put(key, self.method.round(self._matrix(key), moment, key == self.head, self.settings))
 
     def finish(self):
         """Round what is left; {parameter name: Quantized} in the architecture's order."""
