@@ -11,7 +11,7 @@ FIND_LINKS := $(if $(PIP_FIND_LINKS),--find-links $(PIP_FIND_LINKS))
 SNAKEMAKE := .venv/bin/snakemake --cores $(CORES)
 READY := .venv/.ready
 
-.PHONY: all run full oracle paper paper-plan summary test lint lock smoke clean
+.PHONY: all run full prose oracle paper paper-plan summary test lint lock smoke clean
 
 all: run
 	@$(MAKE) --no-print-directory results/report.html summary
@@ -34,6 +34,10 @@ smoke: $(READY)
 # all quantizers and a fifth size: a few hours of two cores
 full: $(READY)
 	$(SNAKEMAKE) --configfile config/full.yaml
+
+# a second ladder, on English documentation instead of Python sources
+prose: $(READY)
+	$(SNAKEMAKE) --configfile config/prose.yaml
 
 # certificates where the truth is known: a stream drawn from the ladder's largest model
 oracle: $(READY)

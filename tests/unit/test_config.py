@@ -19,6 +19,18 @@ ROOT = Path(__file__).resolve().parents[2]
 DEFAULT = yaml.safe_load((ROOT / "config/config.yaml").read_text())
 
 
+def preset(name):
+    """The default configuration with what a preset overrides, as snakemake merges them."""
+
+    def merged(old, new):
+        return {**old, **{key: merged(old.get(key, {}), value) if isinstance(value, dict) else value for key, value in new.items()}}
+
+    return merged(DEFAULT, yaml.safe_load((ROOT / "config" / name).read_text()))
+
+
+PINNED = {"the default": DEFAULT, "prose.yaml": preset("prose.yaml")}
+
+
 def test_the_default_configuration_and_its_table_are_valid():
     config = parse_config(DEFAULT)
     rows = checkpoints.read_table(ROOT / config.checkpoints)
@@ -65,18 +77,63 @@ def parameters(run, vocab_size):
     return 2 * vocab_size * h + 2 * h + run.layers * (12 * h * h + 13 * h)
 
 
-def test_every_run_of_the_ladder_sees_twenty_tokens_per_parameter():
-    config = parse_config(DEFAULT)
+@pytest.mark.parametrize("name", PINNED)
+def test_every_run_of_a_ladder_sees_twenty_tokens_per_parameter(name):
+    config = parse_config(PINNED[name])
     for name, run in config.training.items():
         stream = config.streams[run.stream]
         tokens = run.steps * run.batch_rows * (stream.row_tokens - 1)
         assert tokens / parameters(run, stream.tokenizer.vocab_size) == pytest.approx(20, abs=0.02), name
 
 
-def test_every_stream_of_the_ladder_is_pinned():
-    config = parse_config(DEFAULT)
+@pytest.mark.parametrize("name", PINNED)
+def test_every_stream_of_a_ladder_is_pinned(name):
+    config = parse_config(PINNED[name])
     for run in config.training.values():
         assert str(run.steps * run.batch_rows) in config.streams[run.stream].sha256
+
+
+def test_the_second_ladder_differs_from_the_first_in_its_stream_alone():
+    config = parse_config(PINNED["prose.yaml"])
+    rows = checkpoints.select(checkpoints.read_table(ROOT / config.checkpoints), config.families)
+    checkpoints.check_against(rows, config)
+    for row in rows:
+        first = config.training[row.slug.replace("prose", "ladder")]
+        assert config.training[row.slug] == first.model_copy(update={"stream": "documentation"})
+        assert row.stream == "documentation"
+
+
+def test_a_stream_that_names_no_suffixes_is_recorded_as_ever():
+    streams = parse_config(PINNED["prose.yaml"]).streams
+    assert streams["python-sources"].suffixes == [".py"]
+    assert "suffixes" not in streams["python-sources"].model_dump(mode="json")
+    assert streams["documentation"].model_dump(mode="json")["suffixes"] == [".rst", ".md", ".txt"]
+
+
+def changed_quantizer(**changes):
+    value = copy.deepcopy(DEFAULT)
+    value["quantizers"]["q"] = {"method": "incoherent", "bits": 3, "seed": 1} | changes
+    return {**value, "quantizers": {name: {k: v for k, v in q.items() if v is not None} for name, q in value["quantizers"].items()}}
+
+
+@pytest.mark.parametrize(
+    ("changes", "match"),
+    [
+        ({"seed": None}, r"quantizers\.q\.seed` is missing"),
+        ({"seed": -1}, r"quantizers\.q\.seed"),
+        ({"seed": 2**32}, r"quantizers\.q\.seed"),
+        ({"seed": "1"}, r"quantizers\.q\.seed"),
+        ({"bits": 9}, r"quantizers\.q\.bits"),
+        ({"bits": 1}, r"quantizers\.q\.bits"),
+        ({"damping": 0.0}, r"quantizers\.q\.damping"),
+        ({"method": "gptq"}, r"unknown key `quantizers\.q\.seed`"),
+        ({"method": "quip"}, "quantizers"),
+    ],
+)
+def test_wrong_settings_of_an_incoherent_quantizer_are_named(changes, match):
+    parse_config(changed_quantizer())
+    with pytest.raises(InputError, match=match):
+        parse_config(changed_quantizer(**changes))
 
 
 @pytest.mark.parametrize("name", SCHEMAS)

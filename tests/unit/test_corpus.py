@@ -28,6 +28,14 @@ def test_only_non_empty_sources_are_documents(wheel):
     assert len(found) == 40
 
 
+def test_the_stream_says_which_files_are_documents(tmp_path):
+    path = make_wheel(tmp_path / "p.whl", {"a.py": "x = 1\n", "b.rst": "One.\n", "docs/c.txt": "Two.\n", "d.rst.orig": "Three.\n", "rst": "Four.\n"})
+    rows, left_out = documents.list_documents([path], [".rst", ".txt"])
+    assert [row["path"] for row in rows] == ["b.rst", "docs/c.txt"]
+    assert left_out == {"duplicate": 0, "not UTF-8": 0}
+    assert list(documents.read_texts(rows, tmp_path)) == ["One.\n", "Two.\n"]
+
+
 def test_duplicates_and_undecodable_files_are_left_out_and_counted(tmp_path):
     path = make_wheel(tmp_path / "b.whl", {"a.py": "x = 1\n", "b.py": "x = 1\n", "c.py": b"\xff\xfe\xfa"})
     found, left_out = documents.list_documents([path])
@@ -54,7 +62,7 @@ def test_the_splits_are_disjoint_and_of_the_asked_sizes(wheel):
 def test_a_damaged_wheel_is_named(tmp_path):
     (tmp_path / "c.whl").write_bytes(b"PK no archive")
     with pytest.raises(InputError, match=r"c\.whl: not a readable wheel"):
-        list(wheels.documents(tmp_path / "c.whl"))
+        list(wheels.documents(tmp_path / "c.whl", lambda name: True))
 
 
 def test_a_source_that_unpacks_to_a_bomb_is_refused(tmp_path):
@@ -63,7 +71,7 @@ def test_a_source_that_unpacks_to_a_bomb_is_refused(tmp_path):
         archive.writestr("bomb.py", b"0" * (wheels.MAX_DOCUMENT_BYTES + 1))
     (tmp_path / "d.whl").write_bytes(data.getvalue())
     with pytest.raises(InputError, match=r"bomb\.py is"):
-        list(wheels.documents(tmp_path / "d.whl"))
+        list(wheels.documents(tmp_path / "d.whl", lambda name: True))
 
 
 def trained(size=270):

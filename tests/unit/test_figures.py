@@ -22,7 +22,7 @@ from scalebound.bounds_table import (
 from scalebound.commands.figures import FIGURES, draw
 from scalebound.counts import short_count
 from scalebound.errors import InputError
-from scalebound.figures import hessian, loss_variation, style
+from scalebound.figures import hessian, loss_variation, rates, style
 
 SIZES = (20_000, 45_000, 110_000, 265_000)
 
@@ -160,6 +160,14 @@ def test_tables_are_read_back_and_damaged_ones_refused(make, columns, tmp_path):
     make().drop(columns=name).to_csv(path, index=False)
     with pytest.raises(InputError, match="no column"):
         read_family_table(path, columns)
+
+
+def test_every_method_has_a_look_of_its_own_in_the_figure_of_rates():
+    """In grey too: no two share marker or dashes."""
+    assert {"rtn", "gptq", "incoherent"} <= set(rates.LOOKS)
+    for part in (1, 2):
+        looks = [str(look[part]) for look in (*rates.LOOKS.values(), *rates.OTHER_LOOKS)]
+        assert len(set(looks)) == len(looks)
 
 
 def test_a_missing_quantizer_is_an_error():

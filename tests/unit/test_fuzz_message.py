@@ -38,15 +38,17 @@ def sealed(body):
 
 
 def valid_messages(architecture, count, rng):
-    return [message.encode({p["name"]: _tensor(p, rng) for p in architecture["parameters"]}, architecture)[0] for _ in range(count)]
+    """Half of them with some parameters in random bases."""
+    return [message.encode({p["name"]: _tensor(p, rng, 7 if k % 2 else None) for p in architecture["parameters"]}, architecture)[0] for k in range(count)]
 
 
-def _tensor(parameter, rng):
+def _tensor(parameter, rng, seed):
     rows, columns = matrix_view(parameter["shape"], parameter["use"])
     bits, width = int(rng.integers(1, 9)), group_width(columns, int(rng.integers(0, columns + 1)))
     groups = -(-columns // width)
     codes, zeros = (rng.integers(0, 2**bits, shape, dtype=np.uint8) for shape in ((rows, columns), (rows, groups)))
-    return IntegerTensor(codes, rng.normal(size=(rows, groups)).astype(np.float16), zeros, bits, width)
+    scales = rng.normal(size=(rows, groups)).astype(np.float16)
+    return IntegerTensor(codes, scales, zeros, bits, width, seed if rng.integers(2) else None)
 
 
 def flip(data, rng, _):
@@ -76,7 +78,8 @@ def length_field(data, rng, _):
 
 def first_header(data, rng, _):
     """The first parameter's bits and group: every value that a decoder has to refuse, and some that fit."""
-    data[FRAME : FRAME + 5] = struct.pack("<BI", rng.choice([*range(10), 255]), rng.choice([*range(12), *LENGTHS]))
+    start = FRAME + 4 * (data[:4] == message.MAGIC_ROTATED)
+    data[start : start + 5] = struct.pack("<BI", rng.choice([*range(10), *range(127, 138), 255]), rng.choice([*range(12), *LENGTHS]))
 
 
 MUTATIONS = [flip, cut, insert, splice, length_field, first_header]
@@ -96,8 +99,8 @@ def mutated(messages, count, seed):
 def noise(count, seed):
     """Random bytes: bare, behind a right frame, and behind a right frame with a right checksum."""
     rng = random.Random(seed)
-    frame = message.MAGIC + bytes.fromhex(ID)
     for number in range(count):
+        frame = rng.choice([message.MAGIC, message.MAGIC_ROTATED]) + bytes.fromhex(ID)
         data = rng.randbytes(rng.randint(0, 80))
         yield (data, frame + data, sealed(frame + data))[number % 3]
 
@@ -119,6 +122,7 @@ def check_accepted(tensors, data, architecture):
         tensor = tensors[parameter["name"]]
         check(tensor, parameter["name"])
         assert 1 <= tensor.group <= max(1, tensor.codes.shape[1]), "a wider group would be a second message of the same integers"
+        assert np.isfinite(tensor.dequantize()).all()
     assert message.encode(tensors, architecture)[0] == data, data.hex()
 
 

@@ -13,7 +13,11 @@ from scalebound import cli
 from scalebound.config import parse
 from scalebound.corpus import wheels
 from scalebound.errors import InputError
-from scalebound.stream_settings import Wheel
+from scalebound.stream_settings import Wheel, WheelStream
+
+
+def everything(name):
+    return True
 
 
 def wheel(path, name="a.py", data=b"x = 1\n" * 100, method=zipfile.ZIP_DEFLATED, alter=None):
@@ -45,11 +49,21 @@ HOSTILE_WHEELS = {
 }
 
 
+def test_what_is_no_document_is_not_unpacked(tmp_path):
+    """Neither a bomb nor damage beside the documents is touched."""
+    path = wheel(tmp_path / "a.whl", "bomb.bin", bytes(17 * 2**20))
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("a.rst", "text")
+    assert list(wheels.documents(path, lambda name: name.endswith(".rst"))) == [("a.rst", b"text")]
+    with pytest.raises(InputError, match=r"bomb\.bin is"):
+        list(wheels.documents(path, everything))
+
+
 @linux
 @pytest.mark.parametrize("name", HOSTILE_WHEELS)
 def test_a_hostile_wheel_is_refused_without_memory_for_it(tmp_path, name):
     path = wheel(tmp_path / "a.whl", **HOSTILE_WHEELS[name])
-    assert guarded(lambda: list(wheels.documents(path)), megabytes=200) == "InputError"
+    assert guarded(lambda: list(wheels.documents(path, everything)), megabytes=200) == "InputError"
 
 
 @pytest.mark.parametrize("data", [None, b"", b"no archive", b"PK\x05\x06" + bytes(10)])
@@ -57,7 +71,7 @@ def test_a_wheel_that_is_none_is_refused(tmp_path, data):
     if data is not None:
         (tmp_path / "a.whl").write_bytes(data)
     with pytest.raises(InputError):
-        list(wheels.documents(tmp_path / "a.whl"))
+        list(wheels.documents(tmp_path / "a.whl", everything))
 
 
 @pytest.mark.parametrize("name", ["../../outside.py", "/outside.py", "C:\\outside.py", "a\nb.py", "$(touch owned).py"])
@@ -83,6 +97,13 @@ def test_no_wheel_lies_outside_of_its_folder(file):
     parse(Wheel, good, "wheel")
     with pytest.raises(InputError, match="file"):
         parse(Wheel, good | {"file": file}, "wheel")
+
+
+@pytest.mark.parametrize("suffixes", [[], [""], ["."], ["rst"], [".rst", ".rst"], ["../x"], [".r/st"], [".r st"], [".rst\n"], ["." + "x" * 33], ".rst", [1]])
+def test_a_suffix_is_the_end_of_a_plain_name(suffixes):
+    parse(WheelStream, stream(suffixes=[".rst", ".tar.gz", ".x_1-2"]), "stream")
+    with pytest.raises(InputError, match="suffixes"):
+        parse(WheelStream, stream(suffixes=suffixes), "stream")
 
 
 @pytest.mark.parametrize("name", ["x --index-url=http://localhost", "x\n--no-index", "x @ file:///x", "-r x", "x;y", "../x"])

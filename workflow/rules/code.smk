@@ -19,7 +19,7 @@ rule encode:
     log:
         "results/{family}/{slug}/quantizers/{quantizer}/encode/encode.log",
     wildcard_constraints:
-        quantizer=alternatives(PLAN.quantizers_of("rtn", "gptq")),
+        quantizer=alternatives(PLAN.grid_quantizers()),
     conda:
         "../../envs/scalebound.yaml"
     params:

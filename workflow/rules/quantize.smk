@@ -20,7 +20,7 @@ rule quantize:
     log:
         "results/{family}/{slug}/quantizers/{quantizer}/quantize/quantize.log",
     wildcard_constraints:
-        quantizer=alternatives(PLAN.quantizers_of("rtn", "gptq")),
+        quantizer=alternatives(PLAN.grid_quantizers()),
     conda:
         "../../envs/scalebound.yaml"
     threads: 1

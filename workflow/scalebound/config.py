@@ -120,7 +120,16 @@ class Quantizer(Model):
     damping: float = Field(0.01, gt=0, le=1, description="GPTQ: share of the Hessian's mean diagonal added to it")
 
 
-AnyQuantizer = Annotated[Quantizer | RateSettings, Field(discriminator="method")]
+class IncoherentQuantizer(Quantizer):
+    """GPTQ in a random basis of the inputs and outputs of each linear layer."""
+
+    method: Literal["incoherent"]
+    seed: Seed = Field(description="of the signs of the bases; part of the message, so the code length pays for it")
+
+
+# on fixed grids: the methods of quantization/methods.py
+GridQuantizer = Annotated[Quantizer | IncoherentQuantizer, Field(discriminator="method")]
+AnyQuantizer = Annotated[Quantizer | IncoherentQuantizer | RateSettings, Field(discriminator="method")]
 # what pydantic puts behind the name of a member of these sections
 _KINDS = {"streams": kinds_of(Stream, "kind"), "quantizers": kinds_of(AnyQuantizer, "method")}
 
@@ -205,7 +214,7 @@ class Config(Model):
         if coded and self.sampling.tuning is None:
             raise ValueError(f"quantizer {coded[0]!r} is tuned: give sampling.tuning, a draw of its own")
         if self.paper_quantizer in coded:
-            raise ValueError(f"paper_quantizer {self.paper_quantizer!r} has no nominal code length: name one of method rtn or gptq")
+            raise ValueError(f"paper_quantizer {self.paper_quantizer!r} has no nominal code length: name one of another method")
         if self.certificate.quantizer is not None:
             if self.certificate.quantizer not in self.quantize_with:
                 raise ValueError(f"certificate.quantizer {self.certificate.quantizer!r} is not among quantize_with {self.quantize_with}")

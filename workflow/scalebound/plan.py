@@ -291,6 +291,10 @@ class Plan:
         """Names of the quantizers of the given methods."""
         return [name for name, settings in self.config.quantizers.items() if settings.method in methods]
 
+    def grid_quantizers(self):
+        """Names of the quantizers that round to fixed grids: quantize, then encode."""
+        return [name for name, settings in self.config.quantizers.items() if settings.method != "coded"]
+
     def streams_of_kind(self, *kinds):
         return {name: settings for name, settings in self.config.streams.items() if settings.kind in kinds}
 

@@ -11,11 +11,13 @@ VOCAB_SIZE = Field(ge=1, le=2**31, description="every token id of the stream is 
 PINS = Field({}, description="expected digest of tokens.bin, by its number of rows")
 
 
+PYTHON = (".py",)
+Suffix = Annotated[str, Field(pattern=r"^\.[A-Za-z0-9][A-Za-z0-9._-]{0,31}$")]
 RowCount = Annotated[str, Field(pattern=r"^[0-9]+$")]
 
 
 class Wheel(Model):
-    """A pinned pure-Python distribution whose sources are data; it is never installed or imported."""
+    """A pinned pure-Python distribution whose files are data; it is never installed or imported."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
     version: str = Field(pattern=r"^[0-9][A-Za-z0-9.+!]*$")
@@ -58,10 +60,12 @@ class _MadeHere(_Stream):
 
 
 class WheelStream(_MadeHere):
-    """A training stream made by the workflow from the Python sources of pinned wheels."""
+    """A training stream made by the workflow from files of pinned wheels: Python sources, or text of another kind."""
 
     kind: Literal["wheels"]
     wheels: list[Wheel] = Field(min_length=1)
+    # left out of what is recorded where it is the default, so that results of streams that do not name it stay theirs
+    suffixes: list[Suffix] = Field(list(PYTHON), min_length=1, exclude_if=lambda names: tuple(names) == PYTHON, description="ends of the names of documents")
     document_seed: Seed = Field(description="order of the documents")
     tokenizer_fraction: float = Field(gt=0, lt=0.5, description="share of the bytes that only the tokenizer sees")
     heldout_fraction: float = Field(gt=0, lt=0.5, description="share of the bytes that no model is trained on")
@@ -72,6 +76,7 @@ class WheelStream(_MadeHere):
     @model_validator(mode="after")
     def _distinct_wheels(self):
         refuse_duplicates([wheel.file for wheel in self.wheels], "wheels")
+        refuse_duplicates(self.suffixes, "suffixes")
         return self
 
 

@@ -25,25 +25,28 @@ ARCHITECTURE = {
         {"name": "scalar", "shape": [], "use": "vector"},
     ],
 }
+BASES = [None, 5]  # without a random basis, and with one for some parameters
 NOT_SLOW = datetime.timedelta(seconds=2)
 
 
-def random_tensor(parameter, bits, group, rng):
+def random_tensor(parameter, bits, group, rng, seed=None):
     rows, columns = integers.matrix_view(parameter["shape"], parameter["use"])
     width = integers.group_width(columns, group)
     groups = -(-columns // width)
     codes, zeros = (rng.integers(0, 2**bits, shape, dtype=np.uint8) for shape in ((rows, columns), (rows, groups)))
-    return IntegerTensor(codes, rng.normal(size=(rows, groups)).astype(np.float16), zeros, bits, width)
+    return IntegerTensor(codes, rng.normal(size=(rows, groups)).astype(np.float16), zeros, bits, width, seed)
 
 
-def random_tensors(architecture, seed=0):
+def random_tensors(architecture, seed=0, basis=None):
+    """With a seed `basis`, every second tensor lies in a random basis."""
     rng = np.random.default_rng(seed)
-    return {p["name"]: random_tensor(p, int(rng.integers(1, 9)), int(rng.integers(0, 5)), rng) for p in architecture["parameters"]}
+    bases = [basis if k % 2 else None for k in range(len(architecture["parameters"]))]
+    return {p["name"]: random_tensor(p, int(rng.integers(1, 9)), int(rng.integers(0, 5)), rng, b) for p, b in zip(architecture["parameters"], bases)}
 
 
 def same(a, b):
     arrays = all(getattr(a, part).tobytes() == getattr(b, part).tobytes() for part in ("codes", "scales", "zeros"))
-    return arrays and a.codes.shape == b.codes.shape and (a.bits, a.group) == (b.bits, b.group)
+    return arrays and a.codes.shape == b.codes.shape and (a.bits, a.group, a.seed) == (b.bits, b.group, b.seed)
 
 
 def sealed(body):
@@ -63,10 +66,10 @@ def architectures(draw):
     return {"id": ID, "parameters": parameters}
 
 
-@given(architectures(), st.integers(0, 2**32))
+@given(architectures(), st.integers(0, 2**32), st.none() | st.integers(0, 2**32 - 1))
 @settings(deadline=NOT_SLOW)
-def test_any_tensors_come_back_bit_for_bit(architecture, seed):
-    tensors = random_tensors(architecture, seed)
+def test_any_tensors_come_back_bit_for_bit(architecture, seed, basis):
+    tensors = random_tensors(architecture, seed, basis)
     data, _ = message.encode(tensors, architecture)
     found = message.decode(data, architecture)
     assert list(found) == list(tensors)
@@ -83,6 +86,47 @@ def test_the_bytes_of_a_message_written_by_hand():
     assert sizes == {"w": 8 * 12}
 
 
+def test_the_bytes_of_a_message_with_a_basis_written_by_hand():
+    architecture = {"id": ID, "parameters": [{"name": name, "shape": [1, 2], "use": "linear"} for name in "vw"]}
+    codes, scales, zeros = np.array([[1, 2]], np.uint8), np.array([[1.5]], np.float16), np.array([[1]], np.uint8)
+    tensors = {"v": IntegerTensor(codes, scales, zeros, 2, 2, seed=0x01020304), "w": IntegerTensor(codes, scales, zeros, 2, 2)}
+    rest = b"\x02\0\0\0" + b"\0\x3e" + bytes([1, 9])
+    data, sizes = message.encode(tensors, architecture)
+    assert data == sealed(b"SBQ3" + bytes.fromhex(ID) + b"\x04\x03\x02\x01" + b"\x82" + rest + b"\x02" + rest)
+    assert sizes == {"v": 72, "w": 72}
+
+
+def test_a_basis_costs_the_four_bytes_of_its_seed():
+    plain, turned = (message.encode(random_tensors(ARCHITECTURE, basis=basis), ARCHITECTURE)[0] for basis in (None, 5))
+    assert (plain[:4], turned[:4]) == (b"SBQ1", b"SBQ3")
+    assert len(turned) == len(plain) + 4
+
+
+def test_bases_of_two_seeds_are_no_message():
+    tensors = random_tensors(ARCHITECTURE, basis=5)
+    tensors["norm"] = random_tensor({"shape": [3], "use": "vector"}, 4, 0, np.random.default_rng(0), seed=6)
+    with pytest.raises(InputError, match=r"seeds \[5, 6\]"):
+        message.encode(tensors, ARCHITECTURE)
+
+
+def test_a_seed_that_nothing_uses_is_refused():
+    body = message.encode(random_tensors(ARCHITECTURE), ARCHITECTURE)[0][:-4]
+    with pytest.raises(InputError, match="without a parameter in a basis"):
+        message.decode(sealed(b"SBQ3" + body[4:20] + bytes(4) + body[20:]), ARCHITECTURE)
+
+
+def test_a_flag_of_a_basis_in_a_message_without_a_seed_is_refused():
+    turned = message.encode(random_tensors(ARCHITECTURE, basis=5), ARCHITECTURE)[0][:-4]
+    with pytest.raises(InputError, match="conv is unreadable"):
+        message.decode(sealed(b"SBQ1" + turned[4:20] + turned[24:]), ARCHITECTURE)
+
+
+@pytest.mark.parametrize("seed", [-1, 2**32])
+def test_a_seed_that_takes_more_than_four_bytes_is_not_encoded(seed):
+    with pytest.raises(InputError, match=f"seed {seed} of its basis"):
+        message.encode(random_tensors(ARCHITECTURE, basis=seed), ARCHITECTURE)
+
+
 def test_bits_by_parameter_and_the_frame_add_up_to_the_message():
     data, sizes = message.encode(random_tensors(ARCHITECTURE), ARCHITECTURE)
     assert list(sizes) == [p["name"] for p in ARCHITECTURE["parameters"]]
@@ -95,22 +139,25 @@ def test_the_order_of_the_architecture_decides_not_that_of_the_tensors():
     assert message.encode(backwards, ARCHITECTURE)[0] == message.encode(tensors, ARCHITECTURE)[0]
 
 
-def test_a_message_cut_after_any_byte_is_refused():
-    data, _ = message.encode(random_tensors(ARCHITECTURE), ARCHITECTURE)
+@pytest.mark.parametrize("basis", BASES)
+def test_a_message_cut_after_any_byte_is_refused(basis):
+    data, _ = message.encode(random_tensors(ARCHITECTURE, basis=basis), ARCHITECTURE)
     for length in range(len(data)):
         with pytest.raises(InputError):
             message.decode(data[:length], ARCHITECTURE)
 
 
-def test_a_message_cut_after_any_byte_is_refused_also_with_its_checksum_mended():
-    body = message.encode(random_tensors(ARCHITECTURE), ARCHITECTURE)[0][:-4]
+@pytest.mark.parametrize("basis", BASES)
+def test_a_message_cut_after_any_byte_is_refused_also_with_its_checksum_mended(basis):
+    body = message.encode(random_tensors(ARCHITECTURE, basis=basis), ARCHITECTURE)[0][:-4]
     for length in range(len(body)):
         with pytest.raises(InputError):
             message.decode(sealed(body[:length]), ARCHITECTURE)
 
 
-def test_every_single_flipped_bit_is_refused():
-    data, _ = message.encode(random_tensors(ARCHITECTURE), ARCHITECTURE)
+@pytest.mark.parametrize("basis", BASES)
+def test_every_single_flipped_bit_is_refused(basis):
+    data, _ = message.encode(random_tensors(ARCHITECTURE, basis=basis), ARCHITECTURE)
     for place in range(8 * len(data)):
         altered = bytearray(data)
         altered[place // 8] ^= 1 << place % 8
@@ -140,9 +187,9 @@ def test_a_message_of_another_format_version_is_refused():
         message.decode(sealed(b"SBQ2" + data[4:-4]), ARCHITECTURE)
 
 
-def accepts_or_refuses(body):
+def accepts_or_refuses(body, magic):
     """Decode a body with the right frame: InputError, or tensors that fit and whose message is this very one."""
-    data = sealed(message.MAGIC + bytes.fromhex(ID) + body)
+    data = sealed(magic + bytes.fromhex(ID) + body)
     try:
         tensors = message.decode(data, ARCHITECTURE)
     except InputError:
@@ -153,19 +200,20 @@ def accepts_or_refuses(body):
     assert message.encode(tensors, ARCHITECTURE)[0] == data
 
 
-@given(st.binary(max_size=300))
+@given(st.binary(max_size=300), st.sampled_from([message.MAGIC, message.MAGIC_ROTATED]))
 @settings(deadline=NOT_SLOW)
-def test_random_bytes_give_tensors_or_an_input_error(body):
-    accepts_or_refuses(body)
+def test_random_bytes_give_tensors_or_an_input_error(body, magic):
+    accepts_or_refuses(body, magic)
 
 
-@given(st.integers(0, 99), st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 255)), min_size=1, max_size=3))
+@given(st.integers(0, 99), st.sampled_from(BASES), st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 255)), min_size=1, max_size=3))
 @settings(deadline=NOT_SLOW, max_examples=300)
-def test_altered_messages_with_a_mended_checksum_give_tensors_or_an_input_error(seed, changes):
-    body = bytearray(message.encode(random_tensors(ARCHITECTURE, seed), ARCHITECTURE)[0][20:-4])
+def test_altered_messages_with_a_mended_checksum_give_tensors_or_an_input_error(seed, basis, changes):
+    data = message.encode(random_tensors(ARCHITECTURE, seed, basis), ARCHITECTURE)[0]
+    body = bytearray(data[20:-4])
     for place, value in changes:
         body[place % len(body)] = value
-    accepts_or_refuses(bytes(body))
+    accepts_or_refuses(bytes(body), data[:4])
 
 
 @pytest.mark.parametrize(("bits", "group"), [(0, 1), (9, 1), (255, 1), (4, 0), (4, 4), (4, 2**32 - 1)])

@@ -1,5 +1,7 @@
 """`codes.safetensors`: the integers come back as they were, and unreadable files are refused."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from safetensors.numpy import save_file
@@ -18,13 +20,19 @@ def random_tensor(rows, columns, bits, group):
 @pytest.fixture
 def tensors():
     # names that end as the parts of a tensor do
-    return {"a.weight": random_tensor(3, 7, 2, 7), "b.codes": random_tensor(1, 9, 8, 4), "b": random_tensor(4, 3, 5, 3)}
+    return {
+        "a.weight": random_tensor(3, 7, 2, 7),
+        "b.codes": random_tensor(1, 9, 8, 4),
+        "b": random_tensor(4, 3, 5, 3),
+        "c": replace(random_tensor(4, 3, 5, 3), seed=2**32 - 1),
+    }
 
 
 def assert_same(found, tensors):
     assert set(found) == set(tensors)
     for name, tensor in tensors.items():
         assert (found[name].bits, found[name].group) == (tensor.bits, tensor.group)
+        assert found[name].seed == tensor.seed
         for part in ("codes", "scales", "zeros"):
             stored = getattr(found[name], part)
             assert stored.dtype == getattr(tensor, part).dtype
@@ -66,3 +74,10 @@ def test_a_missing_file_and_one_without_grids_are_refused(tmp_path):
     save_file({"w": np.zeros(3)}, tmp_path / "other.safetensors")
     with pytest.raises(InputError, match="not a file of"):
         storage.read(tmp_path / "other.safetensors")
+
+
+@pytest.mark.parametrize("seed", [-1, 2**32, 1.0, True, "1", [1]])
+def test_a_seed_that_is_none_is_refused(seed, tensors, tmp_path):
+    storage.write(tmp_path / "codes.safetensors", {"a": replace(tensors["b"], seed=seed)}, {"stage": "quantize"})
+    with pytest.raises(InputError, match="seed"):
+        storage.read(tmp_path / "codes.safetensors")

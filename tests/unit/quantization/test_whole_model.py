@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from scalebound import scoring
-from scalebound.config import Quantizer
+from scalebound.config import GridQuantizer, Quantizer, parse
 from scalebound.errors import InputError
 from scalebound.quantization import gptq, message, rtn
 from scalebound.quantization.calibration import layer_groups, second_moments
@@ -20,8 +20,15 @@ from scalebound.quantization.whole_model import quantize_model
 SIZES = {"vocab_size": 61, "hidden_size": 16, "num_hidden_layers": 2}
 STATE_SPACE = {**SIZES, "state_size": 4, "time_step_rank": 2}
 TRANSFORMER = {**SIZES, "num_attention_heads": 2, "num_key_value_heads": 1, "intermediate_size": 24}
-GRIDS = [("rtn", 2), ("rtn", 4), ("gptq", 2), ("gptq", 4)]
-BY_GPTQ = {"linear", "conv1d", "tied"}
+GRIDS = [("rtn", 2), ("rtn", 4), ("gptq", 2), ("gptq", 4), ("incoherent", 2), ("incoherent", 3)]
+SEED = 11
+HEADS = {"embed_out.weight", "lm_head.weight"}  # of models that do not tie it; it keeps its own basis, as a tied one
+# by use, what a method does with a parameter; all others are rounded to nearest
+BY_USE = {
+    "rtn": {},
+    "gptq": {"linear": "gptq", "conv1d": "gptq", "tied": "gptq"},
+    "incoherent": {"linear": "incoherent", "conv1d": "incoherent", "tied": "gptq"},
+}
 
 
 def weights_of(model):
@@ -32,7 +39,7 @@ class Case:
     """A model quantized in place, with the weights it had before."""
 
     def __init__(self, saved, load, calibration, **settings):
-        self.saved, self.settings = saved, Quantizer(**settings)
+        self.saved, self.settings = saved, parse(GridQuantizer, settings | ({"seed": SEED} if settings["method"] == "incoherent" else {}), "test")
         self.parameters = saved.architecture["parameters"]
         self.model = load(saved.folder)
         self.before = weights_of(self.model)
@@ -55,9 +62,10 @@ def test_every_parameter_is_covered_exactly_once(case):
 def test_the_method_is_the_one_for_the_use(case):
     for parameter in case.parameters:
         result = case.done[parameter["name"]]
-        wanted = "gptq" if case.settings.method == "gptq" and parameter["use"] in BY_GPTQ else "rtn"
+        wanted = BY_USE[case.settings.method].get("tied" if parameter["name"] in HEADS else parameter["use"], "rtn")
         assert result.method == wanted, parameter
-        assert (result.damping, result.escalated) == (0.01 if wanted == "gptq" else None, False)
+        assert (result.damping, result.escalated) == (None if wanted == "rtn" else 0.01, False)
+        assert result.tensor.seed == (SEED if wanted == "incoherent" else None)
 
 
 def test_bits_and_groups_are_those_of_the_settings(case):
@@ -113,10 +121,12 @@ def test_the_message_holds_what_was_quantized(case):
     data, sizes = message.encode(case.tensors, case.saved.architecture)
     found = message.decode(data, case.saved.architecture)
     assert all(np.array_equal(found[name].codes, tensor.codes) for name, tensor in case.tensors.items())
-    assert sum(sizes.values()) + 8 * 24 == 8 * len(data)
+    assert [tensor.seed for tensor in found.values()] == [tensor.seed for tensor in case.tensors.values()]
+    frame = 28 if case.settings.method == "incoherent" else 24  # four bytes of it the seed
+    assert sum(sizes.values()) + 8 * frame == 8 * len(data)
 
 
-@pytest.mark.parametrize("method", ["rtn", "gptq"])
+@pytest.mark.parametrize("method", BY_USE)
 def test_the_same_model_and_calibration_give_the_same_integers(saved_neox, load, calibration, method):
     first, second = (Case(saved_neox, load, calibration, method=method, bits=3) for _ in range(2))
     assert message.encode(first.tensors, saved_neox.architecture) == message.encode(second.tensors, saved_neox.architecture)
@@ -198,7 +208,7 @@ def test_a_head_of_its_own_under_a_configuration_that_ties_it_is_refused(save_mo
         quantize_model(load(folder), saved.architecture["parameters"], Quantizer(method="rtn", bits=4), calibration)
 
 
-@pytest.mark.parametrize("method", ["rtn", "gptq"])
+@pytest.mark.parametrize("method", BY_USE)
 @pytest.mark.parametrize(("name", "settings"), [("mamba", STATE_SPACE), ("mixtral", {**TRANSFORMER, "num_local_experts": 2})])
 def test_parameters_outside_linear_layers_are_rounded_to_nearest(name, settings, method, save_model, load, calibration, decoded):
     saved = save_model(name, **settings)

@@ -46,7 +46,7 @@ def _wheel_jobs(plan, stream):
     wheels, listing = plan.wheel_files(stream), f"{folder}/wheels/fetched.json"
     documents, tokenizer = f"{folder}/documents.parquet", f"{folder}/tokenizer.json"
     named = f"{folder}/tokenizer.identity.json"
-    split = settings.model_dump(include={"document_seed", "tokenizer_fraction", "heldout_fraction"})
+    split = settings.model_dump(include={"document_seed", "tokenizer_fraction", "heldout_fraction", "suffixes"})
     return [
         Job(
             "fetch-corpus",

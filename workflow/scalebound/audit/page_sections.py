@@ -1,6 +1,7 @@
 """The sections of the audit page that say where a bound comes from: code, windows, checkpoint, training, stream."""
 
 import json
+from collections import Counter
 
 import numpy as np
 
@@ -47,9 +48,9 @@ def code(section, folder):
         ("coded bits per parameter", "L / N: what the message really takes", number(data["coded_bits_per_param"], 3)),
         ("nominal bits per parameter", "the paper’s accounting: scales and exceptions left out", number(data["nominal_bits_per_param"], 3)),
         ("squared error of the weights", "sum over all entries", significant(sum(tensor["error"] for tensor in tensors))),
-        ("tensors by GPTQ", "the others are rounded to nearest", whole(sum(line["method"] == "gptq" for line in report["parameters"]))),
+        *_methods(report["parameters"]),
     ]
-    if settings["method"] == "gptq":
+    if any(line["damping"] is not None for line in report["parameters"]):
         facts.append(("tensors with raised damping", f"above the configured {settings['damping']}", whole(escalated)))
     return {
         "coded": False,
@@ -60,6 +61,13 @@ def code(section, folder):
         "rest": whole(rest),
         "files": section.vouched(data["files"], f"{folder}/encode") + section.vouched(decoded["files"], f"{folder}/decode"),
     }
+
+
+def _methods(lines):
+    """How many tensors were rounded by each method."""
+    names = {"rtn": "tensors to nearest", "gptq": "tensors by GPTQ", "incoherent": "tensors by GPTQ in a random basis"}
+    counts = Counter(line["method"] for line in lines)
+    return [(names.get(method, f"tensors by {method}"), f"of {len(lines)}", whole(counts[method])) for method in sorted(counts)]
 
 
 def draw(section, checkpoint, name):

@@ -19,10 +19,10 @@ def add_arguments(parser):
 
 def run(arguments):
     settings = read_settings(arguments, WheelStream)
-    rows, left_out = documents.list_documents([Path(path) for path in arguments.wheels])
+    rows, left_out = documents.list_documents([Path(path) for path in arguments.wheels], settings.suffixes)
     rows = documents.order_and_split(rows, settings.document_seed, settings.tokenizer_fraction, settings.heldout_fraction)
     sizes = {name: sum(row["bytes"] for row in rows if row["split"] == name) for name in documents.SPLITS}
-    used = settings.model_dump(include={"document_seed", "tokenizer_fraction", "heldout_fraction"})
+    used = settings.model_dump(include={"document_seed", "tokenizer_fraction", "heldout_fraction", "suffixes"})
     made_of = identity("documents", {Path(path).name: path for path in arguments.wheels}, used, left_out=left_out, split_bytes=sizes)
     write_parquet(arguments.out, pa.Table.from_pylist(rows), made_of)
     print(f"{len(rows)} documents, {sum(sizes.values()) / 1e6:.1f} MB; left out: {left_out}; bytes by split: {sizes}")

@@ -5,7 +5,7 @@ from pathlib import Path
 from scalebound import atomic
 from scalebound.architecture_id import read_architecture
 from scalebound.commands.arguments import add_settings, read_settings
-from scalebound.config import Quantizer
+from scalebound.config import GridQuantizer
 from scalebound.errors import InputError
 from scalebound.provenance import describe_files, identity
 from scalebound.quantization import message, storage
@@ -13,7 +13,7 @@ from scalebound.quantization.round_trip import check_round_trip
 
 
 def add_arguments(parser):
-    add_settings(parser, Quantizer)
+    add_settings(parser, GridQuantizer)
     parser.add_argument("--codes", required=True, help="codes.safetensors")
     parser.add_argument("--architecture", required=True, help="architecture.json")
     parser.add_argument("--out", required=True, help="model.sbq")
@@ -21,7 +21,7 @@ def add_arguments(parser):
 
 
 def run(arguments):
-    settings = read_settings(arguments, Quantizer)
+    settings = read_settings(arguments, GridQuantizer)
     architecture, tensors = read_architecture(arguments.architecture), storage.read(arguments.codes)
     _check_names(tensors, architecture, arguments.codes)
     data, sizes = message.encode(tensors, architecture)

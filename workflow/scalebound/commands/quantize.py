@@ -1,16 +1,16 @@
-"""Map every parameter of a checkpoint to integers and scales, by round-to-nearest or GPTQ."""
+"""Map every parameter of a checkpoint to integers and scales, by a method of `quantization/methods.py`."""
 
 import numpy as np
 
 from scalebound import atomic, windows
 from scalebound.architecture_id import read_architecture
 from scalebound.commands.arguments import add_settings, read_settings
-from scalebound.config import Quantizer, Scoring, parse
+from scalebound.config import GridQuantizer, Scoring, parse
 from scalebound.provenance import identity
 
 
 def add_arguments(parser):
-    add_settings(parser, Quantizer)
+    add_settings(parser, GridQuantizer)
     parser.add_argument("--model", required=True, help="resolved.json")
     parser.add_argument("--architecture", required=True, help="architecture.json")
     parser.add_argument("--calibration", required=True, help="windows.parquet of the calibration draw")
@@ -27,7 +27,7 @@ def run(arguments):
     from scalebound.quantization import storage
     from scalebound.quantization.whole_model import quantize_model
 
-    settings = read_settings(arguments, Quantizer)
+    settings = read_settings(arguments, GridQuantizer)
     device = model_files.choose_device(parse(Scoring, {"device": arguments.device}, "--device").device)
     torch.set_num_threads(arguments.threads)
     architecture = read_architecture(arguments.architecture)

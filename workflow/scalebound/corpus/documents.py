@@ -6,17 +6,21 @@ from pathlib import Path
 
 from scalebound.corpus import wheels as wheel_files
 from scalebound.errors import InputError
+from scalebound.stream_settings import PYTHON
 from scalebound.tables import read_parquet
 
 SPLITS = ("tokenizer", "heldout", "train")
 _COLUMNS = {"position": int, "split": str, "wheel": str, "path": str, "bytes": int, "sha256": str}
 
 
-def list_documents(paths):
-    """Rows {wheel, path, bytes, sha256} for every distinct UTF-8 document, and how many were left out and why."""
+def list_documents(paths, suffixes=PYTHON):
+    """Rows {wheel, path, bytes, sha256} for every distinct UTF-8 document, and how many were left out and why.
+
+    A document is a file of a wheel whose name ends in one of the `suffixes`.
+    """
     rows, seen, left_out = [], set(), {"duplicate": 0, "not UTF-8": 0}
     for wheel in paths:
-        for name, text in wheel_files.documents(wheel):
+        for name, text in wheel_files.documents(wheel, lambda name: name.endswith(tuple(suffixes))):
             digest = hashlib.sha256(text).hexdigest()
             if digest in seen:
                 left_out["duplicate"] += 1
@@ -68,7 +72,7 @@ def read_texts(rows, folder):
     for row in rows:
         if row["wheel"] not in cache:
             wanted = {r["path"] for r in rows if r["wheel"] == row["wheel"]}
-            cache[row["wheel"]] = {name: text for name, text in wheel_files.documents(folder / row["wheel"]) if name in wanted}
+            cache[row["wheel"]] = dict(wheel_files.documents(folder / row["wheel"], wanted.__contains__))
         text = cache[row["wheel"]].pop(row["path"], None)
         if text is None or hashlib.sha256(text).hexdigest() != row["sha256"] or not _is_utf8(text):
             raise InputError(folder / row["wheel"], f"{row['path']} is not the document that the manifest lists", "Run snakemake again from `documents`")

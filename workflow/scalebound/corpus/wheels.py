@@ -36,15 +36,15 @@ def download(wheels, folder):
             raise InputError(folder / wheel.file, "pip delivered no file of that name", "Correct `file` of the wheel in the stream")
 
 
-def documents(path):
-    """Yield (name, bytes) of the non-empty Python sources of a wheel, in archive order.
+def documents(path, chosen):
+    """Yield (name, bytes) of the non-empty files of a wheel whose name is `chosen` (name -> bool), in archive order.
 
     Raises:
-        InputError: the archive is missing, damaged or encrypted, or holds sources that are too large to be some.
+        InputError: the archive is missing, damaged or encrypted, or a chosen file is too large to be text.
     """
     try:
         with zipfile.ZipFile(path) as archive:
-            entries = [entry for entry in archive.infolist() if entry.filename.endswith(".py") and entry.file_size]
+            entries = [entry for entry in archive.infolist() if entry.file_size and chosen(entry.filename)]
             _check_sizes(path, entries)
             for entry in entries:
                 # with a size given, what is unpacked ends there: without one, all of it is and is then cut
@@ -62,7 +62,7 @@ def _check_sizes(path, entries):
     for entry in entries:
         total += entry.file_size
         if entry.file_size > MAX_DOCUMENT_BYTES or total > MAX_WHEEL_BYTES:
-            raise InputError(path, f"{entry.filename} is {entry.file_size} bytes, {total} with those before it", "Choose wheels of plain sources")
+            raise InputError(path, f"{entry.filename} is {entry.file_size} bytes, {total} with those before it", "Choose wheels of plain text")
         if entry.compress_type not in _COMPRESSIONS:
             raise InputError(path, f"{entry.filename} is compressed by method {entry.compress_type}", "Wheels are stored or deflated")
 

@@ -3,8 +3,8 @@
 from scalebound.counts import short_count
 from scalebound.figures import style
 
-LOOKS = {"gptq": (style.BLUE, "o", "-"), "rtn": (style.ORANGE, "^", "--")}
-OTHER_LOOKS = ((style.GREEN, "s", "-."), (style.VERMILION, "D", ":"), (style.SKY, "v", "-"))
+LOOKS = {"gptq": (style.BLUE, "o", "-"), "rtn": (style.ORANGE, "^", "--"), "incoherent": (style.BLACK, "x", (0, (5, 1, 1, 1, 1, 1)))}
+OTHER_LOOKS = ((style.GREEN, "s", "-."), (style.VERMILION, "D", ":"), (style.SKY, "v", (0, (6, 2))))
 
 
 def draw(table):

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from scalebound.errors import InputError
+from scalebound.quantization import rotation
 
 
 @dataclass(frozen=True)
@@ -12,7 +13,8 @@ class IntegerTensor:
     """Uniform grid codes of a matrix [rows, columns].
 
     codes: uint8 [rows, columns], below 2**bits. scales: float16 and zeros: uint8, both [rows, groups], where a group
-    is `group` adjacent columns (the last may be shorter).
+    is `group` adjacent columns (the last may be shorter). seed: that of the basis in which the codes are those of the
+    matrix (rotation.py), None for its own.
     """
 
     codes: np.ndarray
@@ -20,12 +22,14 @@ class IntegerTensor:
     zeros: np.ndarray
     bits: int
     group: int
+    seed: int | None = None
 
     def dequantize(self):
-        """Weights float32 [rows, columns]: (code - zero) * scale, one exact subtraction and one rounded product."""
+        """Weights float32 [rows, columns]: (code - zero) * scale, one exact subtraction and one rounded product, turned back."""
         columns = self.codes.shape[1]
         scales, zeros = (np.repeat(x.astype(np.float32), self.group, axis=1)[:, :columns] for x in (self.scales, self.zeros))
-        return (self.codes.astype(np.float32) - zeros) * scales
+        weights = (self.codes.astype(np.float32) - zeros) * scales
+        return weights if self.seed is None else rotation.unrotate(weights, self.seed)
 
 
 def group_width(columns, group):
@@ -60,5 +64,7 @@ def check(tensor, name):
         raise InputError(name, f"scales {tensor.scales.shape}, zeros {tensor.zeros.shape}, expected {(rows, groups)}", "Quantize again")
     if not np.isfinite(tensor.scales).all():
         raise InputError(name, "a scale is NaN or infinite in float16", "Check the checkpoint's weights")
+    if tensor.seed is not None and not 0 <= tensor.seed < rotation.SEED_LIMIT:
+        raise InputError(name, f"seed {tensor.seed} of its basis", f"Choose one from 0 to {rotation.SEED_LIMIT - 1}")
     if max(tensor.codes.max(initial=0), tensor.zeros.max(initial=0)) >= 2**tensor.bits:
         raise InputError(name, f"a code or zero point needs more than {tensor.bits} bits", "Quantize again")

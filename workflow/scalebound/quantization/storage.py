@@ -7,13 +7,14 @@ from safetensors import SafetensorError, safe_open
 from scalebound.errors import InputError, first_line
 from scalebound.provenance import KEY
 from scalebound.quantization.integers import IntegerTensor
+from scalebound.quantization.rotation import SEED_LIMIT
 from scalebound.tensor_files import write_tensors
 
 
 def write(path, tensors, identity):
-    """Store {name: IntegerTensor}; bits and group of each go into the identity in its metadata."""
+    """Store {name: IntegerTensor}; bits and group of each, and the seed of its basis, go into the identity in its metadata."""
     arrays = {f"{name}.{part}": getattr(t, part) for name, t in tensors.items() for part in ("codes", "scales", "zeros")}
-    grids = {name: [t.bits, t.group] for name, t in tensors.items()}
+    grids = {name: [t.bits, t.group, *([] if t.seed is None else [t.seed])] for name, t in tensors.items()}
     # one metadata entry: safetensors writes several in an order that changes from run to run
     write_tensors(path, arrays, {KEY: json.dumps({**identity, "grids": grids}, sort_keys=True)})
 
@@ -28,11 +29,13 @@ def read(path):
         raise InputError(path, f"not a file of `scalebound quantize` ({first_line(error)})", "Delete it and let snakemake make it again") from None
 
 
-def _tensor(file, name, bits, group):
+def _tensor(file, name, bits, group, seed=None):
     codes, scales, zeros = (file.get_tensor(f"{name}.{part}") for part in ("codes", "scales", "zeros"))
     kinds = [(array.dtype.name, array.ndim) for array in (codes, scales, zeros)]
     if kinds != [("uint8", 2), ("float16", 2), ("uint8", 2)] or type(bits) is not int or type(group) is not int:
         raise ValueError(f"{name} is no integer tensor")
     if not 1 <= bits <= 8 or not 1 <= group <= max(1, codes.shape[1]):
         raise ValueError(f"{name}: {bits} bits, groups of {group} columns")
-    return IntegerTensor(codes, scales, zeros, bits, group)
+    if seed is not None and (type(seed) is not int or not 0 <= seed < SEED_LIMIT):
+        raise ValueError(f"{name}: seed {seed}")
+    return IntegerTensor(codes, scales, zeros, bits, group, seed)

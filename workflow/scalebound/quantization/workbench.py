@@ -6,8 +6,9 @@ import numpy as np
 import torch
 
 from scalebound.errors import InputError
-from scalebound.quantization import gptq, rtn
+from scalebound.quantization import rtn
 from scalebound.quantization.integers import IntegerTensor, check, from_matrix, to_matrix
+from scalebound.quantization.methods import LAYER_USES, METHODS, Rounded
 
 
 @dataclass(frozen=True)
@@ -22,10 +23,14 @@ class Quantized:
 
 
 class Workbench:
-    """Rounds the tensors of `weights` ({parameter name: tensor}) by a config.Quantizer; `parameters` is the architecture's list."""
+    """Rounds the tensors of `weights` ({parameter name: tensor}) by a config.GridQuantizer; `parameters` is the architecture's list.
 
-    def __init__(self, weights, parameters, settings, bar):
-        self.weights, self.settings, self.bar = weights, settings, bar
+    `head` is the name of the output head's matrix.
+    """
+
+    def __init__(self, weights, parameters, settings, head, bar):
+        self.weights, self.settings, self.head, self.bar = weights, settings, head, bar
+        self.method = METHODS[settings.method]
         self.parameters = {p["name"]: p for p in parameters}
         odd = sorted(set(weights) ^ set(self.parameters))
         if odd:
@@ -44,30 +49,30 @@ class Workbench:
     def round_to_nearest(self, key):
         s, use = self.settings, self.parameters[key]["use"]
         bits, group = (s.vector_bits, s.vector_group) if use == "vector" else (s.bits, s.group)
-        self._put(key, rtn.quantize(self._matrix(key), bits, group), "rtn", None, False)
+        self._put(key, Rounded(rtn.quantize(self._matrix(key), bits, group), "rtn"))
 
-    def gptq(self, key, moment):
-        """Round against `moment`, the second moment of the inputs of the layer that holds `key`."""
-        s = self.settings
-        result = gptq.quantize(self._matrix(key), moment, s.bits, s.group, s.damping)
-        self._put(key, result.tensor, "gptq", result.damping, result.escalated)
+    def round_layer(self, key, moment=None):
+        """Round the matrix of a linear layer by the method; `moment` is the second moment of the layer's inputs, where the method looks at it."""
+        self._put(key, self.method.round(self._matrix(key), moment, key == self.head, self.settings))
 
     def finish(self):
-        """Round what is left to nearest; {parameter name: Quantized} in the architecture's order."""
+        """Round what is left; {parameter name: Quantized} in the architecture's order."""
         for key in self.parameters:
             if self.is_open(key):
-                self.round_to_nearest(key)
+                by_method = not self.method.calibrated and self.parameters[key]["use"] in LAYER_USES
+                (self.round_layer if by_method else self.round_to_nearest)(key)
         return {key: self._done[key] for key in self.parameters}
 
     def _matrix(self, key):
         return to_matrix(self.weights[key].detach(), self.parameters[key]["use"])
 
-    def _put(self, key, tensor, method, damping, escalated):
+    def _put(self, key, rounded):
+        tensor = rounded.tensor
         check(tensor, key)
         parameter, weight = self.parameters[key], self.weights[key]
         rebuilt = torch.from_numpy(np.ascontiguousarray(from_matrix(tensor.dequantize(), parameter["shape"], parameter["use"])))
         error = float((weight.detach().cpu().double() - rebuilt.double()).square().sum())
         with torch.no_grad():
             weight.copy_(rebuilt)
-        self._done[key] = Quantized(tensor, method, damping, escalated, error)
+        self._done[key] = Quantized(tensor, rounded.method, rounded.damping, rounded.escalated, error)
         self.bar.update(1)
