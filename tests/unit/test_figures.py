@@ -41,7 +41,7 @@ def table():
                     "paper_bound": 6 - 0.5 * k,
                     "azuma_bound": 7 - 0.5 * k,
                 }
-                row |= {"vocab_size": 512, "sigma": 0.3 + 0.1 * k, "coded_bits_per_param": bits + 0.5, "freedman_bound_coded": 5.9 - 0.5 * k}
+                row |= {"vocab_size": 512, "C": 0.14, "sigma": 0.3 + 0.1 * k, "coded_bits_per_param": bits + 0.5, "freedman_bound_coded": 5.9 - 0.5 * k}
                 row |= {"term_parameters_per_token": 0.9, "term_loss_variation": 0.2, "term_smoothing": 0.4, "term_quantization_gap": 0.01}
                 rows.append(row)
     return pd.DataFrame(rows)
@@ -118,8 +118,45 @@ def hessian_nodes():
     return pd.DataFrame(rows, columns=["checkpoint", "n_params", "status", "probe", "node", "weight"])
 
 
+def information():
+    """Two models of seven places, one of which the noise hides, and a released one without a curve or law."""
+    rows = [(f"r{n}", n, ratio) for n in SIZES[:2] for ratio in (0.1, 0.6, 2, 5, 9, 14, 20)] + [("org/model", SIZES[2], 20)]
+    table = pd.DataFrame(rows, columns=["line", "n_params", "tokens_per_param"]).assign(status="recorded", C=np.nan, sigma=np.nan, bound_information=np.nan)
+    table = table.assign(tokens=table["n_params"] * table["tokens_per_param"], loss=6 - np.log1p(table["tokens_per_param"]))
+    table = table.assign(information_nats=0.3 * table["tokens"], law_loss=table["loss"] + 0.05, law_information_nats=0.2 * table["tokens"])
+    table.loc[3, "information_nats"] = -5.0
+    table.loc[14, ["information_nats", "law_loss", "law_information_nats"]] = np.nan
+    bits = table["information_nats"] / np.log(2)
+    return table.assign(bits_per_param=bits / table["n_params"], bits_per_token=bits / table["tokens"])
+
+
+def gap_law():
+    rows = [(series, "measured", f"m{n}", n, 20.0 * n, gap) for series, gap in (("the paper's bound", 1.4), ("certificate", 0.6)) for n in SIZES]
+    rows += [(f"information, {law}", "predicted", name, 1e10, d, 3e5 / d**0.4) for law in ("a", "b") for name, d in (("x", 1e11), ("y", 1e13))]
+    return pd.DataFrame(rows, columns=["series", "kind", "model", "n_params", "n_tokens", "gap"]).assign(loss=2.0, C=np.nan, sigma=np.nan)
+
+
+def overtraining():
+    places = [(None, n, ratio) for n in (1e8, 1e10) for ratio in (2.0, 20.0, 2000.0)] + [("model of 7B", 7e9, 300.0), ("model of 8B", 8e9, 1900.0)]
+    rows = [(law, code, *place) for law in ("this family", "published") for code in ("nominal", "information") for place in places]
+    table = pd.DataFrame(rows, columns=["law", "code", "model", "n_params", "tokens_per_param"])
+    table = table.assign(n_tokens=table["n_params"] * table["tokens_per_param"], C=2.8 / table["tokens_per_param"], loss=2.0)
+    return table.assign(gap=10 * table["C"], bound=2 + 10 * table["C"])
+
+
+def ablations():
+    curves = [("s_points", str(x), x) for x in (1, 1000)] + [("failure_probability", str(x), x) for x in (0.1, 1e-6)]
+    curves += [("windows", str(x), x) for x in (16, 64)]
+    choices = [("reference", name, np.nan) for name in ("entropy", "constant, best of 9")] + [("alpha", name, 0.1) for name in ("closed form", "grid of 40")]
+    rows = [(n, *variant) for n in SIZES[:2] for variant in (*curves, *choices)]
+    table = pd.DataFrame(rows, columns=["n_params", "ablation", "setting", "x"]).assign(checkpoint="c", bound=5.2, gap=1.4, low=np.nan, high=np.nan)
+    table.loc[(table["ablation"] == "windows") & (table["x"] == 16), ["low", "high"]] = 5.0, 5.5
+    return table
+
+
 STUDIES = {"quantizability": quantizability, "spectra": spectra, "hessian": hessian_nodes}
-TABLES = STUDIES | {"trajectory": trajectory, "baselines": baselines, "comparison": comparison, "certificates": certificates, "oracle": known_truth}
+LAWS = {"information": information, "scaling_law": information, "gap_law": gap_law, "overtraining": overtraining, "ablations": ablations}
+TABLES = STUDIES | LAWS | {"trajectory": trajectory, "baselines": baselines, "comparison": comparison, "certificates": certificates, "oracle": known_truth}
 
 
 @pytest.mark.parametrize("name", FIGURES)
