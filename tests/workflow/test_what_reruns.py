@@ -1,6 +1,6 @@
 """Which jobs a change reruns: none too few (stale results) and none too many (lost hours)."""
 
-FIRST_CHAIN = "smoke-6k"
+LAWS = ("information", "scaling_law", "gap_law", "overtraining", "ablations")
 NEW_ROW = "smoke-6k-early\tsmoke\ttrained\tsmoke-6k\tstep32\t32\t16384\tsmoke-sources\n"
 
 
@@ -19,12 +19,12 @@ def test_a_new_row_runs_its_own_chain_only(finished_copy):
     rest = {log for _, log in jobs if not log.startswith("results/smoke/smoke-6k-early/")}
     # resolve, four draws, the checkpoint's score; for two quantizers quantize, encode, decode, score, bound; for the coded one
     # compress in place of quantize and encode; for the certificate a score and itself; held-out windows, their two scores and the
-    # baseline; input moments and Hessian; no trajectory, which is that of the run's latest row
-    assert len(own) == 6 + 2 * 5 + 4 + 2 + 4 + 2
+    # baseline; input moments and Hessian; references and ablations; no trajectory, which is that of the run's latest row
+    assert len(own) == 6 + 2 * 5 + 4 + 2 + 4 + 2 + 2
     # and what is about the whole family: its saved configuration and rows, its table, its figures
     figures = {f"results/smoke/figures/{name}.log" for name in ("bounds_by_size", "terms", "loss_variation", "rates", "certificates", "baselines")}
-    figures |= {f"results/smoke/figures/{name}.log" for name in ("quantizability", "spectra", "hessian")}
-    tables = ("config", "bounds", "certificates", "baselines", "quantizability", "spectra", "hessian", "hessian_nodes")
+    figures |= {f"results/smoke/figures/{name}.log" for name in ("quantizability", "spectra", "hessian", *LAWS)}
+    tables = ("config", "bounds", "certificates", "baselines", "quantizability", "spectra", "hessian", "hessian_nodes", "loss_curves", *LAWS)
     assert rest == {*(f"results/smoke/{name}.log" for name in tables), *figures}
 
 
@@ -57,6 +57,7 @@ def test_an_edited_formula_reruns_bounds_only(finished_copy):
     """The table of certificates shows bounds beside them; no certificate is made again."""
     finished_copy.append("workflow/scalebound/bounds/azuma.py", "\nEDITED = True\n")
     studies = {"bound_trajectory", "trajectory_table", "baseline", "baselines_table", "quantizability_table"}
+    studies |= {"loss_curves", "scaling_law", "information_table", "gap_law_table", "overtraining_table", "references", "ablate", "ablations_table"}
     assert rules(finished_copy.pending()) == {"bound", "table", "certificates", "figures"} | studies
 
 
