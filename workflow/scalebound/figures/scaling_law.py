@@ -18,5 +18,5 @@ def draw(table):
         axes.set_xscale("log")
         axes.set_xlabel("Training tokens $D$")
         axes.set_ylabel("Training loss (nats per token)")
-        axes.legend(loc="lower left")
+        drawn.legend(loc="outside upper center", ncols=3)
         return drawn
