@@ -11,7 +11,7 @@ FIND_LINKS := $(if $(PIP_FIND_LINKS),--find-links $(PIP_FIND_LINKS))
 SNAKEMAKE := .venv/bin/snakemake --cores $(CORES)
 READY := .venv/.ready
 
-.PHONY: all run full prose oracle paper paper-plan summary test lint lock smoke clean
+.PHONY: all run full overnight prose oracle paper paper-plan summary test lint lock smoke clean
 
 all: run
 	@$(MAKE) --no-print-directory results/report.html summary
@@ -34,6 +34,10 @@ smoke: $(READY)
 # all quantizers and a fifth size: a few hours of two cores
 full: $(READY)
 	$(SNAKEMAKE) --configfile config/full.yaml
+
+# a sixth size of 2 M parameters: a night of one core
+overnight: $(READY)
+	$(SNAKEMAKE) --configfile config/full.yaml config/overnight.yaml
 
 # a second ladder, on English documentation instead of Python sources
 prose: $(READY)
