@@ -302,3 +302,11 @@ def test_as_many_points_as_parameters_are_not_fitted():
 @pytest.mark.parametrize(("number", "text"), [(999, "999"), (5688, "5.69k"), (265600, "266k"), (1.4e6, "1.4M"), (6.9e9, "6.9B")])
 def test_counts_are_short(number, text):
     assert short_count(number) == text
+
+
+@pytest.mark.parametrize("name", ["information", "scaling_law"])
+def test_a_family_without_loss_curves_is_drawn_without_them(name, tmp_path):
+    """Released models, one checkpoint each: losses, but no information and no law."""
+    table = information().groupby("line").tail(1).assign(status="single", information_nats=np.nan, law_loss=np.nan, law_information_nats=np.nan)
+    style.save(draw(table, name, "gptq-4", "t"), tmp_path / "f.png", tmp_path / "f.pdf", {"stage": "figures"})
+    assert (tmp_path / "f.png").stat().st_size > 0

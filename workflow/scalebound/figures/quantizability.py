@@ -2,6 +2,7 @@
 
 import numpy as np
 from matplotlib.lines import Line2D
+from matplotlib.ticker import FormatStrFormatter, LogLocator, NullFormatter
 
 from scalebound.counts import short_count
 from scalebound.figures import style
@@ -25,7 +26,7 @@ def draw(table):
         for row in panels:
             row[0].set_ylabel("Loss increase (nats per token)")
         _increase_axis(panels.flatten(), table["increase"])
-        drawn.legend(handles=_size_handles(sizes), loc="outside upper center", ncols=min(6, len(sizes) + 2))
+        drawn.legend(handles=_size_handles(sizes), loc="outside upper center", ncols=min(3 * len(methods), len(sizes) + 2))
         return drawn
 
 
@@ -55,6 +56,9 @@ def _increase_axis(panels, increases):
     lowest, highest = float(np.min(increases)), max(10 * NOISE, float(np.max(increases)))
     if lowest >= NOISE:
         panels[0].set_yscale("log")
+        panels[0].yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        panels[0].yaxis.set_major_formatter(FormatStrFormatter("%g"))
+        panels[0].yaxis.set_minor_formatter(NullFormatter())
         return
     panels[0].set_yscale("symlog", linthresh=NOISE, linscale=0.5)
     panels[0].set_ylim(min(-NOISE, 1.5 * lowest), 2 * highest)
