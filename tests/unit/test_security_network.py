@@ -34,7 +34,9 @@ def test_only_fetching_uses_the_network(finished_copy):
     records = sorted(finished_copy.path("results").rglob("*run.json"))
     jobs = {job["stage"]: job for job in map(json.loads, (path.read_text() for path in records)) if job["stage"] != "fetch-corpus"}
     order = ["documents", "tokenizer", "tokenize", "train", "resolve", "sample", "quantize", "compress", "encode", "decode", "score"]
-    order += ["bound", "certify", "table", "certificates", "figures"]
+    order += ["bound", "certify", "table", "certificates", "score-trajectory", "bound-trajectory", "trajectory", "heldout", "baseline", "baselines"]
+    order += ["references", "ablate", "ablations", "loss-curves", "scaling-law", "information", "gap-law", "overtraining"]
+    order += ["quantizability", "moments", "spectra", "hessian", "hessian-summary", "hessian-nodes", "figures"]
     commands = [[stage, *jobs[stage]["arguments"]] for stage in order]
     assert set(jobs) == {*order, "resolved-config"}
     before = {name: finished_copy.path(name).read_bytes() for stage in order for name in jobs[stage]["outputs"]}

@@ -23,7 +23,11 @@ from scalebound.audit.run import audit
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="process groups and SIGKILL are POSIX")
 
 # how often one job of each stage is killed
-KILLS = dict.fromkeys(RECORDS, 6) | {"fetch-corpus": 3, "tokenize": 4, "train": 5, "figures": 3, "compress": 2}
+KILLS = (
+    dict.fromkeys(RECORDS, 6)
+    | dict.fromkeys(("fetch-corpus", "figures", "score-trajectory", "references", "gap-law"), 3)
+    | {"tokenize": 4, "train": 5, "compress": 2}
+)
 
 
 def files_of(workspace):
@@ -143,13 +147,14 @@ def test_a_file_that_only_looks_like_a_left_over_is_an_orphan_like_any_other(fin
 
 
 # what is made again, all jobs from quantizing on, and what of it has to lie there when the kill comes
-TARGET = f"{QUANTIZER}/bound/bounds.json"
+# all that lies in the quantizer's folder
+TARGETS = (f"{QUANTIZER}/bound/bounds.json", f"{QUANTIZER}/heldout/scores.parquet")
 MOMENTS = ("quantize/codes.safetensors", "encode/model.sbq", "decode/decoded.json", "score/scores.parquet")
 
 
 def start_snakemake(workspace, log):
     """snakemake as the leader of a process group, which its jobs belong to."""
-    command = [sys.executable, "-m", "snakemake", "--cores", "2", TARGET, "--configfile", "config/smoke.yaml"]
+    command = [sys.executable, "-m", "snakemake", "--cores", "2", *TARGETS, "--configfile", "config/smoke.yaml"]
     with open(log, "ab") as file:
         return subprocess.Popen(command, cwd=workspace.folder, stdout=file, stderr=file, start_new_session=True)
 
@@ -191,12 +196,12 @@ def test_a_killed_snakemake_is_unlocked_and_ends_with_the_same_results(finished_
     assert half < artifacts
     assert different(workspace, finished, half) == []
 
-    locked = workspace.snakemake(TARGET)
+    locked = workspace.snakemake(*TARGETS)
     assert locked.returncode != 0
     assert "--unlock" in locked.stdout + locked.stderr
     unlocked = workspace.snakemake("--unlock")
     assert unlocked.returncode == 0, unlocked.stdout + unlocked.stderr
-    done = workspace.snakemake(TARGET)
+    done = workspace.snakemake(*TARGETS)
     assert done.returncode == 0, done.stdout + done.stderr
     assert {name for name in files_of(workspace) if is_artifact(name)} == artifacts
     assert different(workspace, finished, artifacts) == []

@@ -16,7 +16,7 @@ from scalebound.provenance import file_sha256, read_json, record_digest
 KEYS = ("stage", "arguments", "outputs", "started", "wall_s", "host", "platform", "git", "record_sha256")
 SHARED = ("streams", "training")  # folders of the results that belong to no family
 # stages that read what a user or a hub gives
-FROM_OUTSIDE = ("resolve", "score", "quantize", "compare")
+FROM_OUTSIDE = ("resolve", "score", "quantize", "references", "moments", "hessian", "compare", "gap-law", "overtraining")
 REMAKE = "Delete it and let snakemake make it again"
 
 

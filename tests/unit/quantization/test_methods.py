@@ -6,19 +6,19 @@ import numpy as np
 import pytest
 import torch
 
-from scalebound.config import KINDS, GridQuantizer, IncoherentQuantizer, Quantizer
+from scalebound.config import AnyQuantizer, GridQuantizer, IncoherentQuantizer, Quantizer
 from scalebound.quantization import gptq, rotation
 from scalebound.quantization.methods import METHODS
 
 
-def names_in_the_configuration():
-    models = get_args(get_args(GridQuantizer)[0])
+def names_of(union):
+    models = get_args(get_args(union)[0])
     return [name for model in models for name in get_args(model.model_fields["method"].annotation)]
 
 
 def test_the_configuration_knows_every_method_and_no_other():
-    assert sorted(names_in_the_configuration()) == sorted(METHODS)
-    assert set(METHODS) <= set(KINDS)
+    assert sorted(names_of(GridQuantizer)) == sorted(METHODS)
+    assert set(names_of(AnyQuantizer)) == {*METHODS, "coded"}
 
 
 def settings(method, bits=3):
