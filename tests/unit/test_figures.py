@@ -122,6 +122,7 @@ def information():
     """Two models of seven places, one of which the noise hides, and a released one without a curve or law."""
     rows = [(f"r{n}", n, ratio) for n in SIZES[:2] for ratio in (0.1, 0.6, 2, 5, 9, 14, 20)] + [("org/model", SIZES[2], 20)]
     table = pd.DataFrame(rows, columns=["line", "n_params", "tokens_per_param"]).assign(status="recorded", C=np.nan, sigma=np.nan, bound_information=np.nan)
+    table["information_error"] = np.where(table["tokens_per_param"] == 20, 3e4, np.nan)
     table = table.assign(tokens=table["n_params"] * table["tokens_per_param"], loss=6 - np.log1p(table["tokens_per_param"]))
     table = table.assign(information_nats=0.3 * table["tokens"], law_loss=table["loss"] + 0.05, law_information_nats=0.2 * table["tokens"])
     table.loc[3, "information_nats"] = -5.0

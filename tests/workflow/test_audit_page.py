@@ -28,7 +28,9 @@ CHROMIUM_OPTIONS = [
     *("--disable-component-update", "--disable-sync", "--enable-logging=stderr", "--v=0"),
 ]
 BOUNDS = {
-    f"bound/{length}/{name}": f"{name}_bound{suffix}" for length, suffix in (("nominal", ""), ("coded", "_coded")) for name in ("paper", "freedman", "azuma")
+    f"bound/{length}/{name}": f"{name}_bound{suffix}"
+    for length, suffix in (("nominal", ""), ("coded", "_coded"))
+    for name in ("paper", "freedman", "geometric", "azuma")
 }
 
 
@@ -247,7 +249,7 @@ def test_a_released_checkpoint_shows_its_repository_and_commit(results, tmp_path
 
 
 def test_formulas_give_what_bounds_json_says(page, table):
-    assert page.text.count(", as in bounds.json") == 6 * len(table)
+    assert page.text.count(", as in bounds.json") == 8 * len(table)
     assert 'class="differs"' not in page.text
 
 

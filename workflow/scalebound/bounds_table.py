@@ -40,7 +40,7 @@ LAWS = Columns(("law",), ("E", "A", "B", "alpha", "beta"))
 INFORMATION = Columns(
     ("line", "status"),
     ("n_params", "tokens", "loss", "tokens_per_param"),
-    ("information_nats", "bits_per_param", "bits_per_token", "law_loss", "law_information_nats", "C", "sigma", "bound_information"),
+    ("information_nats", "bits_per_param", "bits_per_token", "law_loss", "law_information_nats", "information_error", "C", "sigma", "bound_information"),
 )
 GAP_LAW = Columns(("series", "kind", "model"), ("n_params", "n_tokens", "gap", "loss"), ("C", "sigma"))
 OVERTRAINING = Columns(("law", "code"), ("n_params", "n_tokens", "tokens_per_param", "C", "loss", "gap", "bound"))

@@ -203,8 +203,10 @@ def test_kill_during_fetch_then_again(hub, resolved, home, waits):
     left = list(blobs.glob("*.incomplete"))
     assert left
     left[0].write_bytes(bytes(12345))
+    # small files are fetched at the same time, and one of them may have been cut off too
+    partial = sum(path.stat().st_size for path in left)
     hub.clear()
-    assert fetch(resolved, waits.patience)["freed_bytes"] == 12345
+    assert fetch(resolved, waits.patience)["freed_bytes"] == partial
     assert not list(blobs.glob("*.incomplete"))
     assert content(offline_folder(REPO, resolved["commit"], NAMES)) == expected()
 

@@ -1,5 +1,6 @@
 """The bounds on the audit page: the table of a family, and for one quantized checkpoint every bound with its numbers put in."""
 
+import functools
 import math
 
 import numpy as np
@@ -7,17 +8,18 @@ from markupsafe import Markup
 
 from scalebound.audit import page_charts as charts
 from scalebound.audit.page_values import anchor, number, short, significant, whole
-from scalebound.bounds import freedman, smoothing
+from scalebound.bounds import freedman, geometric, smoothing
 from scalebound.bounds.azuma import azuma_bound
+from scalebound.bounds.ceilings import Grids, family_of
 from scalebound.bounds.complexity import complexity
 from scalebound.bounds.decomposition import decompose
 
-NAMES = {"paper": "paper’s bound (P)", "freedman": "Freedman, direct (F)", "azuma": "Azuma"}
-SHORT = {"paper": "paper (P)", "freedman": "(F)", "azuma": "Azuma"}
+NAMES = {"paper": "paper’s bound (P)", "freedman": "Freedman, direct (F)", "geometric": "geometric-mean (G)", "azuma": "Azuma"}
+SHORT = {"paper": "paper (P)", "freedman": "(F)", "geometric": "(G)", "azuma": "Azuma"}
 LENGTHS = ("nominal", "coded")
 PIECES = (
-    (charts.GREY, "loss: R̂ in (P), mean X(α) in (F) and Azuma"),
-    (charts.BLUE, "price of the code length: C log V in (P), D C in (F), D√(C/2) in Azuma"),
+    (charts.GREY, "loss: R̂ in (P), mean X(α) in (F), (G) and Azuma"),
+    (charts.BLUE, "price of the code length: C log V in (P), D C in (F), D√(C/2) in Azuma; all that is above the loss in (G)"),
     (charts.ORANGE, "loss variation: Σ√C"),
     (charts.SKY, "smoothing in (P)"),
     (charts.VERMILION, "quantization gap in (P); backwards if negative"),
@@ -29,10 +31,11 @@ TERMS = (
     ("smoothing", charts.SKY, "smoothing", "(1+C) log(1+C) − C log C"),
     ("quantization_gap", charts.VERMILION, "quantization gap", "R̂q − R̂"),
 )
-_GRIDS = {"paper": "|K|", "freedman": "|K||G|", "azuma": "|G|"}
+_GRIDS = {"paper": "|K|", "freedman": "|K||G|", "geometric": "|A|", "azuma": "|G|"}
 _SYMBOLS = {
     "paper": "R̂ + C log V + Σ√C + (1+C) log(1+C) − C log C + (R̂q − R̂)",
     "freedman": "mean X(α) + D C + Σ√C,  D = log(V/α)",
+    "geometric": "mean a − exp(mean log(a − X(α)) − C),  a = D + max(ε, t + κH),  D = log(V/α)",
     "azuma": "mean X(α) + D√(C/2),  D = log(V/α)",
 }
 
@@ -76,11 +79,12 @@ def bound(section, folder):
     """All bounds of bounds.json at both lengths, with a chart and the paper's terms."""
     data = section.json(f"{folder}/bound/bounds.json", "bound")
     uniform = math.log(data["vocab_size"])
-    bars, rows = [], []
+    nll, bars, rows = section.table(f"{folder}/score/scores.parquet", "score")[0]["nll"].to_numpy(), [], []
+    losses = functools.partial(smoothing.smoothed_loss, np.asarray(nll, np.float64), vocab_size=data["vocab_size"])
     for length in LENGTHS:
         for name in NAMES:
             value = data[length][name]
-            bars.append((f"{SHORT[name]}, {length}", _pieces(name, value, data), value["bound"]))
+            bars.append((f"{SHORT[name]}, {length}", _pieces(name, value, data, losses), value["bound"]))
             rows.append(_row(section.anchor, length, name, value, data))
     label = f"Stacked bars of the bounds in nats per token: {'; '.join(f'{name} {total:.3f}' for name, _, total in bars)}; log V is {uniform:.3f}"
     return {
@@ -96,9 +100,12 @@ def bound(section, folder):
     }
 
 
-def _pieces(name, value, data):
+def _pieces(name, value, data, losses):
     if name == "paper":
         return [(colour, float(value["terms"][term])) for term, colour, _, _ in TERMS]
+    if name == "geometric":
+        mean = float(losses(value["point"]["alpha"]).mean())
+        return [(charts.GREY, mean), (charts.BLUE, value["bound"] - mean)]
     worst = math.log(data["vocab_size"] / value["alpha"])
     price = worst * value["C"] if name == "freedman" else worst * math.sqrt(value["C"] / 2)
     variation = value["sigma"] * math.sqrt(value["C"]) if name == "freedman" else 0.0
@@ -106,6 +113,7 @@ def _pieces(name, value, data):
 
 
 def _row(home, length, name, value, data):
+    shown = value | value.get("point", {})
     return {
         "anchor": f"{home}/{length}/{name}",
         "length": length,
@@ -113,7 +121,7 @@ def _row(home, length, name, value, data):
         "bound": number(value["bound"], 4),
         "above": number(value["bound"] - data["train_loss"], 3),
         "vacuous": value["bound"] >= math.log(data["vocab_size"]),
-        "values": [significant(value[key], 5) if key in value else "" for key in ("C", "alpha", "s", "sigma")],
+        "values": [significant(shown[key], 5) if key in shown else "" for key in ("C", "alpha", "s", "sigma")],
     }
 
 
@@ -127,7 +135,7 @@ def formulas(section, checkpoint, folder):
     plain, _ = section.table(f"{checkpoint}/score/scores.parquet", "score")
     quantized, _ = section.table(f"{folder}/score/scores.parquet", "score")
     given = _Given(data, plain["nll"].to_numpy(), quantized["nll"].to_numpy(), quantized["entropy"].to_numpy())
-    made = {"paper": given.paper, "freedman": given.freedman, "azuma": given.azuma}
+    made = {"paper": given.paper, "freedman": given.freedman, "geometric": given.geometric, "azuma": given.azuma}
     return {"lengths": [{"name": length, "lines": [_formula(given, data[length], length, name, made[name]) for name in NAMES]} for length in LENGTHS]}
 
 
@@ -156,7 +164,9 @@ class _Given:
         self.train_loss, self.v, self.n = float(np.mean(plain, dtype=np.float64)), data["vocab_size"], data["n_tokens"]
         settings = data["identity"]["settings"]
         self.delta, s_points, alphas = settings["failure_probability"], settings["s_points"], settings["alpha_points"]
-        self.grids = {"paper": (s_points,), "freedman": (s_points, alphas), "azuma": (alphas,)}
+        self.family = family_of("geometric", Grids(**settings["ceilings"]))
+        axes = tuple(len(axis) for axis in self.family.axes.values())
+        self.grids = {"paper": (s_points,), "freedman": (s_points, alphas), "geometric": axes, "azuma": (alphas,)}
 
     def c(self, bits, name):
         return complexity(bits, self.n, self.delta, *self.grids[name])
@@ -176,6 +186,15 @@ class _Given:
         mean, worst, sigma = self._mean(value), self._worst(value), self._sigma(c, value)
         numbers = (number(mean, 4), number(worst, 4), number(c, 5), number(sigma, 4), number(c, 5))
         return freedman.bound_from_variation(mean, worst, c, sigma), Markup("{} + {} × {} + {} × √{}").format(*numbers)
+
+    def geometric(self, c, value):
+        point = value["point"]
+        ceilings = self.family.ceiling(np.clip(self.entropy, 0, math.log(self.v)), self.v, point)
+        room = np.log(ceilings - smoothing.smoothed_loss(self.nll, point["alpha"], self.v))
+        numbers = (number(ceilings.mean(), 4), number(room.mean(), 4), number(c, 5))
+        where = tuple(significant(point[name], 4) for name in self.family.axes)
+        shown = Markup("{} − exp({} − {}) at α = {}, ε = {}, t = {}, κ = {}").format(*numbers, *where)
+        return float(geometric.from_means(ceilings.mean(), room.mean(), c)), shown
 
     def azuma(self, c, value):
         mean, worst = self._mean(value), self._worst(value)

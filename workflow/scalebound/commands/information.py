@@ -63,10 +63,14 @@ def _family_law(laws):
 
 
 def _bounds(path, place, settings):
-    """{column: value} of one checkpoint; empty cells where nothing is known of its information, or the noise of the curve hides it."""
-    if not place["information_nats"] > 0:
-        return dict.fromkeys(["C", "sigma", *BOUNDS.values()], np.nan)
+    """{column: value} of one checkpoint; empty cells where nothing is known of its information, or noise makes it negative.
+
+    `information_error` is its standard error in nats: that of the mean loss over the windows drawn, times the tokens.
+    """
     nll, entropy, _ = read_scores(path)
+    error = {"information_error": place["tokens"] * nll.mean(axis=1).std(ddof=1) / np.sqrt(len(nll)) if len(nll) > 1 else np.nan}
+    if not place["information_nats"] > 0:
+        return error | dict.fromkeys(["C", "sigma", *BOUNDS.values()], np.nan)
     problem = Problem(nll.ravel(), entropy.ravel(), float(nll.mean()), int(place["tokens"]), int(place["vocab_size"]))
     found = evaluate(problem, float(place["information_nats"]) / np.log(2), settings)
-    return {"C": found["paper"]["C"], "sigma": found["paper"]["sigma"]} | {column: found[name]["bound"] for name, column in BOUNDS.items()}
+    return error | {"C": found["paper"]["C"], "sigma": found["paper"]["sigma"]} | {column: found[name]["bound"] for name, column in BOUNDS.items()}

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from scalebound.architecture_id import read_architecture
 from scalebound.commands.arguments import add_settings, read_json_option, read_settings
-from scalebound.config import Quantizer, Scoring, TrainingRun
+from scalebound.config import GridQuantizer, Scoring, TrainingRun
 from scalebound.corpus.rows import open_rows
 from scalebound.errors import InputError
 from scalebound.provenance import check_keys, file_sha256, identity, read_json
@@ -38,10 +38,10 @@ def add_arguments(parser):
 
 @dataclass(frozen=True)
 class Scorer:
-    """How every step is scored and quantized: config.Scoring, config.Quantizer, the architecture's parameters, a torch device."""
+    """How every step is scored and quantized: config.Scoring, one of config.GridQuantizer, the architecture's parameters, a torch device."""
 
     scoring: Scoring
-    quantizer: Quantizer
+    quantizer: object
     parameters: list
     device: object
 
@@ -67,7 +67,7 @@ def run(arguments):
     from scalebound import model_files
 
     settings, training = read_settings(arguments, Trajectory), read_json_option(arguments.run, TrainingRun, "--run")
-    quantizer, scoring = (read_json_option(arguments.quantizer, Quantizer, "--quantizer"), read_json_option(arguments.scoring, Scoring, "--scoring"))
+    quantizer, scoring = (read_json_option(arguments.quantizer, GridQuantizer, "--quantizer"), read_json_option(arguments.scoring, Scoring, "--scoring"))
     torch.set_num_threads(arguments.threads)
     architecture, (rows, _) = read_architecture(arguments.architecture), open_rows(arguments.tokens, arguments.stream)
     if training.rows > rows.rows:

@@ -17,7 +17,8 @@ def draw(table):
                 colour, marker = style.look(k)
                 bits = line["information_nats"] / np.log(2) / line[unit]
                 axes.plot(line["tokens"], bits, color=colour, label=f"{short_count(size)} parameters")
-                axes.plot(line["tokens"].iloc[-1:], bits.iloc[-1:], color=colour, marker=marker)
+                error = line["information_error"] / np.log(2) / line[unit]
+                axes.errorbar(line["tokens"].iloc[-1:], bits.iloc[-1:], error.iloc[-1:], color=colour, marker=marker, capsize=2)
                 axes.plot(line["tokens"], line["law_information_nats"] / np.log(2) / line[unit], color=colour, linestyle=":")
             axes.set_xscale("log")
             axes.set_yscale("log")
