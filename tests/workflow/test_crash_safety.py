@@ -24,7 +24,7 @@ pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="process groups 
 
 # how often one job of each stage is killed
 KILLS = (
-    dict.fromkeys(RECORDS, 6)
+    dict.fromkeys(RECORDS, 4)
     | dict.fromkeys(("fetch-corpus", "figures", "score-trajectory", "references", "gap-law"), 3)
     | {"tokenize": 4, "train": 5, "compress": 2}
 )
