@@ -42,3 +42,9 @@ def test_a_model_with_nan_weights_is_refused():
         model.gpt_neox.final_layer_norm.weight[0] = torch.nan
     with pytest.raises(InputError, match="NaN or infinite"):
         reference_losses(model, np.zeros((2, 8), dtype=np.int64), 0.1)
+
+
+@pytest.mark.parametrize("tokens", [np.full((2, 8), 11), np.full((2, 8), -1), np.zeros((2, 10), dtype=np.int64)])
+def test_windows_of_another_vocabulary_or_length_are_refused(tokens):
+    with pytest.raises(InputError, match="windows"):
+        reference_losses(tiny(), tokens, 0.1)

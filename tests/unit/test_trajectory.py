@@ -6,9 +6,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from scalebound.commands.bound_trajectory import evaluate_trajectory
 from scalebound.commands.score_trajectory import check_checkpoints
 from scalebound.commands.trajectory import trajectory_text
-from scalebound.config import TrainingRun
+from scalebound.config import Bound, TrainingRun
 from scalebound.errors import InputError
 from scalebound.provenance import describe_files
 from scalebound.tables import write_parquet
@@ -161,3 +162,20 @@ def test_a_run_is_a_line_and_released_steps_of_one_repository_are_another(tmp_pa
         trajectory_text([], [tmp_path / "early"])
     with pytest.raises(InputError, match="no checkpoint"):
         trajectory_text([], [])
+
+
+@pytest.mark.parametrize("quantizer", [{"method": "gptq", "bits": 4}, {"method": "incoherent", "bits": 4, "seed": 1}])
+def test_the_papers_quantizer_may_be_any_on_a_fixed_grid(tmp_path, quantizer):
+    made_of = {"stage": "score-trajectory", "settings": {"run": run_of().model_dump(), "quantizer": quantizer, "last_step": 4}}
+    write_parquet(tmp_path / "scores.parquet", small_losses(scores()), made_of)
+    model = {"identity": {"stage": "resolve"}, "checkpoint": {"slug": "m", "repo": "r", "step": 4}, "n_params": 50, "vocab_size": 64}
+    (tmp_path / "resolved.json").write_text(json.dumps(model))
+    found = evaluate_trajectory({"model": tmp_path / "resolved.json", "scores": tmp_path / "scores.parquet"}, Bound().model_dump())
+    assert [point["n_tokens"] for point in found["points"]] == [4 * 5, 16 * 5]
+    assert {point["nominal"]["code_length_bits"] for point in found["points"]} == {200}
+
+
+def small_losses(table):
+    for name in COLUMNS:
+        table = table.set_column(table.schema.get_field_index(name), name, pa.array(table[name].to_numpy() % 4))
+    return table

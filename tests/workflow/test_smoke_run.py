@@ -8,6 +8,8 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from scalebound.audit.run import audit
+
 REQUIRED_COLUMNS = [
     "checkpoint",
     "n_params",
@@ -166,3 +168,20 @@ def test_summary_prints_one_line_for_each_checkpoint(finished, table):
         assert f"{row.azuma_bound:.3f}" in line
     assert "figures" in done.stdout
     assert "report.html" in done.stdout
+
+
+def test_tables_that_a_study_reads_are_not_taken_for_the_studies_that_they_come_from(finished_copy):
+    """`snakemake gap_law` makes tables of two other studies, whose figures nobody asked for: the audit misses nothing."""
+    line = next(line for line in finished_copy.path("config/smoke.yaml").read_text().splitlines() if line.startswith("  run: ["))
+    finished_copy.edit("config/smoke.yaml", line, "  run: []")
+    for figure in ("trajectory", "information", "scaling_law"):
+        for path in finished_copy.path("results/smoke/figures").glob(f"{figure}.*"):
+            path.unlink()
+    done = finished_copy.snakemake("gap_law")
+    assert done.returncode == 0, done.stderr
+    done = finished_copy.snakemake()
+    assert done.returncode == 0, done.stderr
+    assert json.loads(finished_copy.path("results/smoke/config.json").read_text())["config"]["studies"]["run"] == []
+    assert audit(finished_copy.path("results"), workers=1, numbers=False).findings == []
+    finished_copy.path("results/smoke/figures/gap_law.pdf").unlink()
+    assert {finding.path for finding in audit(finished_copy.path("results"), workers=1, numbers=False).findings} == {"results/smoke/figures/gap_law.pdf"}

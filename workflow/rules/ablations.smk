@@ -47,7 +47,7 @@ rule ablate:
     conda:
         "../../envs/scalebound.yaml"
     params:
-        settings=PLAN.ablation_settings(),
+        settings=PLAN.study_settings("ablations"),
         bound=PLAN.bound_settings(),
         code=digest("ablate"),
     shell:

@@ -25,7 +25,7 @@ rule heldout:
     conda:
         "../../envs/scalebound.yaml"
     params:
-        settings=plan_baselines.settings(PLAN),
+        settings=PLAN.study_settings("baselines"),
         stream=lambda w: plan_baselines.stream_settings(PLAN, w.family, w.slug),
         folder=lambda w, input: input.wheels[0].rpartition("/")[0],
         code=digest("heldout"),

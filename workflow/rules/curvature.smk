@@ -47,7 +47,7 @@ rule hessian:
     resources:
         gpu=PLAN.gpus_per_job,
     params:
-        settings=PLAN.hessian_settings(),
+        settings=PLAN.study_settings("hessian"),
         device=PLAN.config.scoring.device,
         code=digest("hessian"),
     shell:

@@ -51,7 +51,7 @@ rule scaling_law:
     conda:
         "../../envs/scalebound.yaml"
     params:
-        settings=PLAN.information_settings(),
+        settings=PLAN.study_settings("information"),
         code=digest("scaling-law"),
     shell:
         "python -m scalebound scaling-law --settings {params.settings:q} --curves {input.curves:q}"
@@ -111,7 +111,7 @@ rule gap_law_table:
     conda:
         "../../envs/scalebound.yaml"
     params:
-        settings=PLAN.extrapolation_settings(),
+        settings=PLAN.study_settings("extrapolation"),
         quantizer=PLAN.config.paper_quantizer,
         code=digest("gap-law"),
     shell:
@@ -135,7 +135,7 @@ rule overtraining_table:
     conda:
         "../../envs/scalebound.yaml"
     params:
-        settings=PLAN.extrapolation_settings(),
+        settings=PLAN.study_settings("extrapolation"),
         quantizer=PLAN.config.paper_quantizer,
         code=digest("overtraining"),
     shell:

@@ -28,7 +28,7 @@ rule score_trajectory:
     resources:
         gpu=PLAN.gpus_per_job,
     params:
-        settings=plan_trajectory.settings(PLAN),
+        settings=PLAN.study_settings("trajectory"),
         run=lambda w: PLAN.training_settings(PLAN.row(w.family, w.slug).repo),
         step=lambda w: PLAN.row(w.family, w.slug).step,
         quantizer=PLAN.quantizer_settings(PLAN.config.paper_quantizer),

@@ -10,7 +10,7 @@ from transformers.utils import logging as transformers_logging
 
 from scalebound.errors import InputError, first_line
 from scalebound.model_config import check_config, check_number_of_weights
-from scalebound.model_files import OLD_BUFFERS
+from scalebound.model_files import OLD_BUFFERS, folder_of
 from scalebound.provenance import parse_json
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
@@ -61,6 +61,12 @@ def load_folder(folder, device, dtype, allow_bin=False):
     _check_complete(folder, loading)
     model.config.use_cache = False
     return model.eval() if spread else model.eval().to(device)
+
+
+def load_described(description, device, dtype):
+    """The model of a resolved.json or decoded.json, as `model_files.read_description` gives it; see `load_folder`."""
+    # released branches may carry nothing but .bin files; what is made or brought here is safetensors
+    return load_folder(folder_of(description), device, dtype, allow_bin="hub" in description)
 
 
 def _check_complete(folder, loading):

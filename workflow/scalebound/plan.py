@@ -72,24 +72,22 @@ class Plan:
         own = [name for name, table in FIGURES.items() if name not in of_studies and table in tables and (known or name != "oracle")]
         return [*own, *figures_of(self.config.studies.run)]
 
-    def study_targets(self, study, family=None):
-        """The files that a study ends in, for one family or for all."""
+    def study_targets(self, study):
+        """The files that a study ends in, for every family."""
         tables, figures = STUDIES[study].tables, STUDIES[study].figures
         files = [*tables, *(f"figures/{name}.{form}" for name in figures for form in FIGURE_FORMATS)]
-        return [f"results/{f}/{name}" for f in ([family] if family else self.config.families) for name in files]
+        return [f"results/{f}/{name}" for f in self.config.families for name in files]
 
     def published_of(self, family):
         """The table of published values that a family is compared with."""
         return self.config.published[family]
 
     def bounds_of(self, family):
-        slugs = [slug for f, slug in self.checkpoints if f == family]
-        return [f"results/{family}/{slug}/quantizers/{q}/bound/bounds.json" for slug in slugs for q in self.config.quantize_with]
+        return [f"results/{family}/{row.slug}/quantizers/{q}/bound/bounds.json" for row in self.rows_of(family) for q in self.config.quantize_with]
 
     def certificates_of(self, family):
         """The files that the table of certificates is made from, checkpoint by checkpoint."""
-        slugs = [slug for f, slug in self.checkpoints if f == family]
-        return [f"{self.certificate_folder(family, slug)}/certificate.json" for slug in slugs]
+        return [f"{self.certificate_folder(family, row.slug)}/certificate.json" for row in self.rows_of(family)]
 
     def curvature_of(self, family, name):
         """A file of the study of curvature, checkpoint by checkpoint: spectra.parquet or hessian.json."""
@@ -101,7 +99,7 @@ class Plan:
 
     def true_risks_of(self, family):
         """The true risks of the family's checkpoints on oracle streams, where there are certificates to compare them with."""
-        slugs = [slug for (f, slug), row in self.checkpoints.items() if f == family and self._stream(row.stream).kind == "oracle"]
+        slugs = [row.slug for row in self.rows_of(family) if self._stream(row.stream).kind == "oracle"]
         return [f"{self.certificate_folder(family, slug)}/true_risk.json" for slug in slugs] if self.config.certificate.quantizer else []
 
     def certificate_folder(self, family, slug):
@@ -219,9 +217,6 @@ class Plan:
     def nominal_settings(self):
         return json.dumps(self.nominal_methods(), sort_keys=True)
 
-    def hessian_settings(self):
-        return _json(self.config.studies.hessian)
-
     def certificate_settings(self):
         """Without what is only shown beside certificates: it must not make any of them again."""
         return _json(self.config.certificate.model_copy(update={"untuned": None}))
@@ -232,14 +227,9 @@ class Plan:
     def bound_settings(self):
         return _json(self.config.bound)
 
-    def information_settings(self):
-        return _json(self.config.studies.information)
-
-    def ablation_settings(self):
-        return _json(self.config.studies.ablations)
-
-    def extrapolation_settings(self):
-        return _json(self.config.studies.extrapolation)
+    def study_settings(self, section):
+        """A section of `studies`: of a study, or of one of its stages."""
+        return _json(getattr(self.config.studies, section))
 
     def row(self, family, slug):
         return self.checkpoints[(family, slug)]
@@ -262,7 +252,7 @@ class Plan:
     def resolved_config(self, family):
         """Everything that the results of one family follow from: its configuration and its rows of the table."""
         config = self.config.model_copy(update={"families": [family]}).model_dump()
-        rows = [row.model_dump() for (f, _), row in self.checkpoints.items() if f == family]
+        rows = [row.model_dump() for row in self.rows_of(family)]
         return json.dumps({"config": config, "checkpoints": rows}, sort_keys=True)
 
     # -- resources ---------------------------------------------------------------------------------------------------

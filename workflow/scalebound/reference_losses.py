@@ -5,6 +5,7 @@ import torch
 
 from scalebound.errors import InputError
 from scalebound.progress import progress
+from scalebound.scoring import check_windows
 
 POSITIONS = 2**24  # logits that are in memory at once
 
@@ -17,8 +18,9 @@ def reference_losses(model, tokens, alpha, description="references"):
     known before the token is drawn, as Y has to be.
 
     Raises:
-        InputError: a value that is not finite.
+        InputError: ids outside the vocabulary, windows longer than the model allows, a value that is not finite.
     """
+    check_windows(model, tokens)
     device, size = model.device, max(1, POSITIONS // (tokens.shape[1] * model.get_output_embeddings().weight.shape[0]))
     parts = []
     with progress(tokens[:, 1:].size, "tokens", f"{description} on {device.type}") as bar:

@@ -36,6 +36,12 @@ def scores_of(table, path):
     return nll.reshape(-1, length), entropy.reshape(-1, length)
 
 
+def standard_error(losses):
+    """Of the mean of losses [windows, positions], from the spread of the means of windows; needs two of them. In nats."""
+    means = losses.mean(axis=1)
+    return float(means.std(ddof=1) / np.sqrt(len(means)))
+
+
 def windows_digest(identity, path):
     """The sha256 of the windows that scores with this identity belong to. Raises InputError when it names none."""
     try:

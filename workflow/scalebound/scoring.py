@@ -38,7 +38,7 @@ def score(model, tokens, windows_per_batch=None, description="score"):
     """
     # of a model spread over several devices, that of its first parameter, the embedding
     device = model.device
-    _check_windows(model, tokens)
+    check_windows(model, tokens)
     size = windows_per_batch or batch_windows(model, tokens.shape[1] - 1)
     head = _separable_head(model, torch.as_tensor(tokens[:1, :-1][:, :PROBED], dtype=torch.long, device=device))
     parts, start = [], 0
@@ -151,7 +151,8 @@ def _separable_head(model, inputs):
     return head if torch.allclose(head(states.to(head.weight.device)), model(input_ids=inputs).logits, rtol=1e-5, atol=1e-5) else None
 
 
-def _check_windows(model, tokens):
+def check_windows(model, tokens):
+    """Raise InputError when ids lie outside of the model's vocabulary, or windows are longer than it allows."""
     vocabulary = model.get_output_embeddings().weight.shape[0]
     low, high = int(tokens.min()), int(tokens.max())
     if low < 0 or high >= vocabulary:

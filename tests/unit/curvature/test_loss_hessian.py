@@ -140,3 +140,8 @@ def test_weights_that_are_not_finite_are_refused(tokens):
         model.get_output_embeddings().weight[0, 0] = torch.nan
     with pytest.raises(InputError, match="not finite"):
         probes(LossHessian(model, tokens, 5), Hessian(probes=1, steps=3), torch.device("cpu"), "tiny")
+
+
+def test_windows_of_another_vocabulary_are_refused(model, tokens):
+    with pytest.raises(InputError, match="windows"):
+        LossHessian(model, tokens + 10**6, 5)

@@ -53,8 +53,11 @@ def test_published_loss_variation():
 
 
 def test_the_familys_own_law_takes_its_own_loss_variation():
-    assert carried_over.loss_variation("own", "own", 0.46, [1e9]).tolist() == [0.46]
-    assert carried_over.loss_variation("other", "own", 0.46, [1e9])[0] == pytest.approx(float(published_sigma(1e9)))
+    largest = {"sigma": 0.46, "vocab_size": 512}
+    sigma, vocab_size = carried_over.assumed(True, largest, [1e9], 50254)
+    assert (sigma.tolist(), vocab_size) == ([0.46], 512)
+    sigma, vocab_size = carried_over.assumed(False, largest, [1e9], 50254)
+    assert (sigma[0], vocab_size) == (pytest.approx(float(published_sigma(1e9))), 50254)
 
 
 def test_the_table_of_published_models_that_comes_with_the_project_is_read():

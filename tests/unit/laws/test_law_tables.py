@@ -8,8 +8,9 @@ import pyarrow as pa
 import pytest
 
 from scalebound.bounds_table import TERMS
+from scalebound.commands.arguments import read_json_option
 from scalebound.commands.gap_law import gap_texts
-from scalebound.commands.loss_curves import curves_text, read_rows
+from scalebound.commands.loss_curves import Row, curves_text
 from scalebound.commands.overtraining import overtraining_text
 from scalebound.commands.scaling_law import FAMILY, law_text
 from scalebound.errors import InputError
@@ -90,7 +91,7 @@ def test_two_steps_of_a_released_model_are_points(curves):
 @pytest.mark.parametrize("text", ["{}", "[1]", '[{"slug": "a"}]', "not json"])
 def test_rows_that_are_none_are_refused(text):
     with pytest.raises(InputError, match="--rows"):
-        read_rows(text)
+        read_json_option(text, list[Row], "--rows")
 
 
 def test_few_points_give_the_published_laws_only(curves):

@@ -13,8 +13,7 @@ from scalebound.studies import STUDIES
 
 def jobs_of_family(plan, family, studies=()):
     """Every job behind the results of one family, downloads first; `studies` are those asked for beside those of the run."""
-    rows = [row for (f, _), row in plan.checkpoints.items() if f == family]
-    runs = list(dict.fromkeys(row.repo for row in rows if row.source == "trained"))
+    rows, runs = plan.rows_of(family), plan.runs_of(family)
     streams = list(dict.fromkeys(row.stream for row in rows))
     jobs = [job for stream in streams for job in _stream_jobs(plan, stream)]
     jobs += [job for run in runs for job in _training_jobs(plan, run)]

@@ -1,6 +1,5 @@
 """The bounds on the audit page: the table of a family, and for one quantized checkpoint every bound with its numbers put in."""
 
-import functools
 import math
 
 import numpy as np
@@ -18,7 +17,7 @@ NAMES = {"paper": "paper’s bound (P)", "freedman": "Freedman, direct (F)", "ge
 SHORT = {"paper": "paper (P)", "freedman": "(F)", "geometric": "(G)", "azuma": "Azuma"}
 LENGTHS = ("nominal", "coded")
 PIECES = (
-    (charts.GREY, "loss: R̂ in (P), mean X(α) in (F), (G) and Azuma"),
+    (charts.GREY, "loss: R̂ in (P), mean X(α) in (F) and Azuma, R̂q in (G)"),
     (charts.BLUE, "price of the code length: C log V in (P), D C in (F), D√(C/2) in Azuma; all that is above the loss in (G)"),
     (charts.ORANGE, "loss variation: Σ√C"),
     (charts.SKY, "smoothing in (P)"),
@@ -79,12 +78,11 @@ def bound(section, folder):
     """All bounds of bounds.json at both lengths, with a chart and the paper's terms."""
     data = section.json(f"{folder}/bound/bounds.json", "bound")
     uniform = math.log(data["vocab_size"])
-    nll, bars, rows = section.table(f"{folder}/score/scores.parquet", "score")[0]["nll"].to_numpy(), [], []
-    losses = functools.partial(smoothing.smoothed_loss, np.asarray(nll, np.float64), vocab_size=data["vocab_size"])
+    bars, rows = [], []
     for length in LENGTHS:
         for name in NAMES:
             value = data[length][name]
-            bars.append((f"{SHORT[name]}, {length}", _pieces(name, value, data, losses), value["bound"]))
+            bars.append((f"{SHORT[name]}, {length}", _pieces(name, value, data), value["bound"]))
             rows.append(_row(section.anchor, length, name, value, data))
     label = f"Stacked bars of the bounds in nats per token: {'; '.join(f'{name} {total:.3f}' for name, _, total in bars)}; log V is {uniform:.3f}"
     return {
@@ -100,12 +98,11 @@ def bound(section, folder):
     }
 
 
-def _pieces(name, value, data, losses):
+def _pieces(name, value, data):
     if name == "paper":
         return [(colour, float(value["terms"][term])) for term, colour, _, _ in TERMS]
     if name == "geometric":
-        mean = float(losses(value["point"]["alpha"]).mean())
-        return [(charts.GREY, mean), (charts.BLUE, value["bound"] - mean)]
+        return [(charts.GREY, data["quantized_loss"]), (charts.BLUE, value["bound"] - data["quantized_loss"])]
     worst = math.log(data["vocab_size"] / value["alpha"])
     price = worst * value["C"] if name == "freedman" else worst * math.sqrt(value["C"] / 2)
     variation = value["sigma"] * math.sqrt(value["C"]) if name == "freedman" else 0.0

@@ -10,7 +10,7 @@ import numpy as np
 
 from scalebound.bounds import smoothing
 from scalebound.bounds.complexity import alpha_grid, complexity, s_grid
-from scalebound.bounds.decomposition import decompose
+from scalebound.bounds.evaluation import Problem, direct_bound, paper_bound
 from scalebound.bounds.freedman import freedman_bound
 
 
@@ -73,13 +73,12 @@ def _smoothing_weights(case, bound, settings):
     """a: the closed form follows from the code length and costs nothing, a grid is searched and paid for."""
     c = complexity(case.code_length_bits, case.tokens, bound.failure_probability, bound.s_points)
     alpha = smoothing.closed_form_alpha(c)
-    yield _row("alpha", "closed form", float(alpha), _direct(case, alpha, c, bound.s_points, smoothing.reference_loss(case.entropy, alpha)), c)
+    values_of_s, problem = s_grid(bound.s_points), _problem(case)
+    yield _row("alpha", "closed form", float(alpha), direct_bound(problem, c, values_of_s, [alpha])["bound"], c)
     for points in settings.alpha_points:
         paid = complexity(case.code_length_bits, case.tokens, bound.failure_probability, bound.s_points, points)
-        alphas = alpha_grid(points, bound.alpha_min, bound.alpha_max)
-        values = [_direct(case, a, paid, bound.s_points, smoothing.reference_loss(case.entropy, a)) for a in alphas]
-        best = int(np.argmin(values))
-        yield _row("alpha", f"grid of {points}", float(alphas[best]), values[best], paid)
+        best = direct_bound(problem, paid, values_of_s, alpha_grid(points, bound.alpha_min, bound.alpha_max))
+        yield _row("alpha", f"grid of {points}", best["alpha"], best["bound"], paid)
 
 
 def _sample_sizes(case, bound, settings):
@@ -98,18 +97,17 @@ def _sample_sizes(case, bound, settings):
 def _paper(case, failure_probability, s_points, windows=slice(None)):
     """((P), C) on some of the windows."""
     c = complexity(case.code_length_bits, case.tokens, failure_probability, s_points)
-    alpha, nll = smoothing.closed_form_alpha(c), case.nll[windows]
-    sigma = _freedman(nll, smoothing.reference_loss(case.entropy[windows], alpha), alpha, case.vocab_size, c, s_points).sigma
-    return decompose(case.plain[windows].mean(), nll.mean(), sigma, c, case.vocab_size).bound, c
+    return paper_bound(_problem(case, windows), c, s_grid(s_points))["bound"], c
+
+
+def _problem(case, windows=slice(None)):
+    return Problem(case.nll[windows], case.entropy[windows], float(case.plain[windows].mean()), case.tokens, case.vocab_size)
 
 
 def _direct(case, alpha, c, s_points, reference):
-    return _freedman(case.nll, reference, alpha, case.vocab_size, c, s_points).value
-
-
-def _freedman(nll, reference, alpha, vocab_size, c, s_points):
-    losses = smoothing.smoothed_loss(nll.ravel(), alpha, vocab_size)
-    return freedman_bound(losses, np.ravel(reference), smoothing.worst_case_loss(alpha, vocab_size), c, s_grid(s_points))
+    """(F) at one smoothing weight, with a reference of any kind."""
+    losses = smoothing.smoothed_loss(case.nll, alpha, case.vocab_size)
+    return freedman_bound(losses, reference, smoothing.worst_case_loss(alpha, case.vocab_size), c, s_grid(s_points)).value
 
 
 def _row(ablation, setting, x, value, c):

@@ -4,7 +4,6 @@ The means over the whole training stream are replaced by means over a sample of 
 covers here; the results are therefore estimates, not certificates.
 """
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,14 +19,12 @@ from scalebound.bounds.freedman import freedman_bound
 from scalebound.bounds.token_scores import TokenScores
 from scalebound.errors import InputError
 
-ROW = 1024
-
 
 @dataclass(frozen=True)
 class Problem:
     """What the bounds are computed from.
 
-    nll, entropy: float64 [tokens], of the quantized model, nats. train_loss: mean nll of the unquantized model on the
+    nll, entropy: float64 [windows, positions] or [tokens], of the quantized model, nats. train_loss: mean nll of the unquantized model on the
     same tokens. tokens: n, predictions that the checkpoint was trained on.
     """
 
@@ -57,21 +54,23 @@ def evaluate(problem, code_length_bits, settings):
     c_paper = complexity(code_length_bits, n, delta, settings.s_points)
     return {
         "code_length_bits": code_length_bits,
-        "paper": _paper(problem, c_paper, s_values),
-        "freedman": _direct(problem, complexity(code_length_bits, n, delta, settings.s_points, settings.alpha_points), s_values, alphas),
+        "paper": paper_bound(problem, c_paper, s_values),
+        "freedman": direct_bound(problem, complexity(code_length_bits, n, delta, settings.s_points, settings.alpha_points), s_values, alphas),
         "geometric": _geometric(problem, family, c_geometric),
         "azuma": _azuma(problem, complexity(code_length_bits, n, delta, settings.alpha_points), alphas),
     }
 
 
-def _paper(problem, c, s_values):
+def paper_bound(problem, c, s_values):
+    """(P) with its terms, C, alpha and s, at the closed-form alpha of C, as a dict."""
     alpha = smoothing.closed_form_alpha(c)
     best = _freedman_at(problem, alpha, c, s_values)
     terms = decompose(problem.train_loss, problem.nll.mean(), best.sigma, c, problem.vocab_size)
     return {"bound": terms.bound, "bound_sqrt": terms.bound_sqrt, "C": c, "alpha": alpha, "s": best.s, "sigma": best.sigma, "terms": terms.as_dict()}
 
 
-def _direct(problem, c, s_values, alphas):
+def direct_bound(problem, c, s_values, alphas):
+    """The least (F) over smoothing weights that C pays for: {bound, C, alpha, s, sigma}."""
     results, start = [], 0
     for alpha in alphas:
         # the best s moves little from one alpha to the next
@@ -82,9 +81,7 @@ def _direct(problem, c, s_values, alphas):
 
 
 def _geometric(problem, family, c):
-    # windows matter to certificates only; long rows have quick means
-    rows = (-1, math.gcd(problem.nll.size, ROW))
-    scores = TokenScores(problem.nll.reshape(rows), problem.entropy.reshape(rows), problem.vocab_size)
+    scores = TokenScores(np.atleast_2d(problem.nll), np.atleast_2d(problem.entropy), problem.vocab_size)
     best = plug_in(family, scores, c)
     return {"bound": best["value"], "C": c, "point": best["point"]}
 

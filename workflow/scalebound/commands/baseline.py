@@ -2,8 +2,6 @@
 
 import dataclasses
 
-import numpy as np
-
 from scalebound import atomic, windows
 from scalebound.bounds.complexity import alpha_grid
 from scalebound.bounds.document_level import document_bound
@@ -14,7 +12,7 @@ from scalebound.corpus.rows import open_rows
 from scalebound.errors import InputError
 from scalebound.provenance import check_keys, file_sha256, identity, read_json
 from scalebound.sampling import rows_to_draw_from
-from scalebound.score_table import read_scores
+from scalebound.score_table import read_scores, standard_error, windows_digest
 
 NEEDS = {"checkpoint": dict, "vocab_size": int, "n_tokens": int, "nominal": dict}
 INPUTS = ("bounds", "scores", "windows", "tokens", "stream", "heldout", "heldout_quantized")
@@ -66,13 +64,8 @@ def _heldout(inputs):
     (plain, plain_windows), (quantized, quantized_windows) = (_scores(inputs[name], heldout=True) for name in ("heldout", "heldout_quantized"))
     if plain_windows != quantized_windows:
         raise InputError(inputs["heldout_quantized"], "scored on other windows than the unquantized model", "Score both on the same draw")
-    found = {"windows": len(plain), "loss": float(plain.mean()), "standard_error": _standard_error(plain)}
-    return found | {"quantized_loss": float(quantized.mean()), "quantized_standard_error": _standard_error(quantized)}
-
-
-def _standard_error(losses):
-    means = losses.mean(axis=1)
-    return float(means.std(ddof=1) / np.sqrt(len(means)))
+    found = {"windows": len(plain), "loss": float(plain.mean()), "standard_error": standard_error(plain)}
+    return found | {"quantized_loss": float(quantized.mean()), "quantized_standard_error": standard_error(quantized)}
 
 
 def _document_bound(inputs, bounds, settings):
@@ -96,7 +89,4 @@ def _scores(path, heldout):
     if (made_of.get("sampling") == "heldout") != heldout:
         wanted = "held-out windows" if heldout else "windows of the training stream"
         raise InputError(path, f"scores of windows that are {made_of.get('sampling')!r}", f"Give scores of {wanted}")
-    try:
-        return nll, made_of["inputs"]["windows"]["sha256"]
-    except (KeyError, TypeError):
-        raise InputError(path, "its identity names no windows", "Score the checkpoint again") from None
+    return nll, windows_digest(made_of, path)

@@ -50,9 +50,9 @@ def evaluate_files(inputs, quantizer, settings):
         raise InputError(inputs["quantized_scores"], "scored on other windows than the unquantized model", "Score both on the same draw")
     checkpoint = model["checkpoint"]
     problem = Problem(
-        nll=nll.ravel(),
-        entropy=entropy.ravel(),
-        train_loss=float(plain.ravel().mean()),
+        nll=nll,
+        entropy=entropy,
+        train_loss=float(plain.mean()),
         tokens=checkpoint["tokens_seen"],
         vocab_size=model["vocab_size"],
     )

@@ -3,7 +3,7 @@
 from scalebound import atomic
 from scalebound.bounds.evaluation import Problem, evaluate
 from scalebound.commands.arguments import add_settings, read_settings
-from scalebound.config import Bound, Quantizer, TrainingRun, parse
+from scalebound.config import Bound, GridQuantizer, TrainingRun, parse
 from scalebound.errors import InputError
 from scalebound.progress import progress
 from scalebound.provenance import check_keys, identity, read_json
@@ -43,7 +43,7 @@ def evaluate_trajectory(inputs, settings):
     steps, made_of = read_trajectory(inputs["scores"])
     used = made_of.get("settings")
     check_keys(used, {"run": dict, "quantizer": dict, "last_step": int}, inputs["scores"])
-    training, quantizer = (parse(kind, used[name], inputs["scores"]) for kind, name in ((TrainingRun, "run"), (Quantizer, "quantizer")))
+    training, quantizer = (parse(kind, used[name], inputs["scores"]) for kind, name in ((TrainingRun, "run"), (GridQuantizer, "quantizer")))
     if used["last_step"] != model["checkpoint"]["step"]:
         raise InputError(
             inputs["scores"], f"goes to step {used['last_step']}, the model is of step {model['checkpoint']['step']}", "Score the trajectory again"
@@ -65,8 +65,8 @@ def evaluate_trajectory(inputs, settings):
 def _point(scores, training, model, bits, settings, bar):
     rows, (windows, positions) = training.rows_seen(scores.step), scores.nll.shape
     problem = Problem(
-        nll=scores.quantized_nll.ravel(),
-        entropy=scores.quantized_entropy.ravel(),
+        nll=scores.quantized_nll,
+        entropy=scores.quantized_entropy,
         train_loss=float(scores.nll.mean()),
         tokens=rows * positions,
         vocab_size=model["vocab_size"],

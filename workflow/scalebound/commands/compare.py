@@ -1,10 +1,9 @@
 """Put a family's bounds beside published ones of the same checkpoints: comparison.csv."""
 
-import pandas as pd
-
 from scalebound.bounds_table import read_family_table
 from scalebound.errors import InputError
 from scalebound.provenance import identity
+from scalebound.tab_separated import read_tab_separated
 from scalebound.tables import write_text_table
 
 QUANTITIES = ("train_loss", "paper_bound", "azuma_bound")
@@ -29,15 +28,9 @@ def run(arguments):
 
 def read_published(path):
     """Published values, one row a checkpoint. Raises InputError when a column is missing or a value no number."""
-    try:
-        table = pd.read_csv(path, sep="\t", comment="#")
-    except (OSError, ValueError) as error:
-        raise InputError(path, f"unreadable ({str(error).splitlines()[0]})", "Give a tab-separated table of published values") from None
-    if list(table.columns) != PUBLISHED:
-        raise InputError(path, f"columns {', '.join(map(str, table.columns))}", f"The columns are {', '.join(PUBLISHED)}")
-    wrong = [column for column in QUANTITIES if not pd.api.types.is_numeric_dtype(table[column])]
-    if wrong or table["checkpoint"].duplicated().any():
-        raise InputError(path, f"{wrong[0]} holds what is no number" if wrong else "a checkpoint occurs twice", "Correct the table")
+    table = read_tab_separated(path, PUBLISHED, QUANTITIES)
+    if table["checkpoint"].duplicated().any():
+        raise InputError(path, "a checkpoint occurs twice", "Correct the table")
     return table
 
 

@@ -81,9 +81,8 @@ def _series(table, name, gap, more=None):
 def _predicted(laws, bounds, models, settings):
     largest = bounds.loc[bounds["n_params"].idxmax()]
     for name, law in laws.items():
-        sigma = carried_over.loss_variation(name, FAMILY, float(largest["sigma"]), models["n_params"])
+        sigma, v = carried_over.assumed(name == FAMILY, largest, models["n_params"], settings.published_vocab_size)
         c = carried_over.information_per_token(law, models["n_tokens"])
-        v = carried_over.vocabulary(name, FAMILY, int(largest["vocab_size"]), settings)
         rows = carried_over.predicted(law, c, models["n_params"], models["n_tokens"], sigma, v)
         yield rows.assign(series=f"information, {name}", kind="predicted", model=models["name"].to_numpy())
 

@@ -50,7 +50,7 @@ def _computed(arguments, settings, inputs):
         found = f"studies.hessian.windows {settings.windows}, the draw has {len(tokens)}"
         raise InputError(arguments.calibration, found, "Lower it, or raise sampling.calibration.windows")
     description = model_files.read_description(arguments.model)
-    model = models.load_folder(model_files.folder_of(description), device, "float32", allow_bin="hub" in description)
+    model = models.load_described(description, device, "float32")
     size = max(1, TOKENS_PER_BATCH[device.type] // (tokens.shape[1] - 1))
     hessian = LossHessian(model, tokens[: settings.windows], size)
     loss, norm = hessian.loss_and_gradient_norm()

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from scalebound.curvature.quadrature import integral
+from scalebound.curvature.quadrature import integral, mean_and_error
 from scalebound.hessian_file import read_hessian
 from scalebound.provenance import identity
 from scalebound.tables import write_text_table
@@ -52,7 +52,7 @@ def _numbers(content):
     rules = [(probe["nodes"], probe["weights"]) for probe in probes]
     mean, error = integral(rules, lambda x: x)
     negative, negative_error = integral(rules, lambda x: x < 0)
-    below = [float((w * np.maximum(-x, 0)).sum() / (w * np.abs(x)).sum()) for x, w in rules]
+    below, below_error = mean_and_error([float((w * np.maximum(-x, 0)).sum() / (w * np.abs(x)).sum()) for x, w in rules])
     dimension, dimension_error = integral(rules, lambda x: np.maximum(x, 0) / (np.maximum(x, 0) + SOFT))
     top, bottom = max(probes, key=lambda p: p["nodes"][-1]), min(probes, key=lambda p: p["nodes"][0])
     return {
@@ -68,8 +68,8 @@ def _numbers(content):
         "bottom_residual": bottom["residuals"][0],
         "negative_share": negative,
         "negative_share_error": negative_error,
-        "negative_trace_share": np.mean(below),
-        "negative_trace_share_error": np.std(below, ddof=1) / np.sqrt(len(below)) if len(below) > 1 else np.nan,
+        "negative_trace_share": below,
+        "negative_trace_share_error": below_error,
         "effective_dimension": size * dimension,
         "effective_dimension_error": size * dimension_error,
         "effective_dimension_share": dimension,

@@ -11,7 +11,7 @@ from scalebound.config import Bound
 from scalebound.errors import InputError
 from scalebound.laws import chinchilla
 from scalebound.provenance import identity
-from scalebound.score_table import read_scores
+from scalebound.score_table import read_scores, standard_error
 from scalebound.tables import write_text_table
 
 BOUNDS = {"paper": "bound_information", "freedman": "freedman_information", "geometric": "geometric_information", "azuma": "azuma_information"}
@@ -68,9 +68,9 @@ def _bounds(path, place, settings):
     `information_error` is its standard error in nats: that of the mean loss over the windows drawn, times the tokens.
     """
     nll, entropy, _ = read_scores(path)
-    error = {"information_error": place["tokens"] * nll.mean(axis=1).std(ddof=1) / np.sqrt(len(nll)) if len(nll) > 1 else np.nan}
+    error = {"information_error": place["tokens"] * standard_error(nll) if len(nll) > 1 else np.nan}
     if not place["information_nats"] > 0:
         return error | dict.fromkeys(["C", "sigma", *BOUNDS.values()], np.nan)
-    problem = Problem(nll.ravel(), entropy.ravel(), float(nll.mean()), int(place["tokens"]), int(place["vocab_size"]))
+    problem = Problem(nll, entropy, float(nll.mean()), int(place["tokens"]), int(place["vocab_size"]))
     found = evaluate(problem, float(place["information_nats"]) / np.log(2), settings)
     return error | {"C": found["paper"]["C"], "sigma": found["paper"]["sigma"]} | {column: found[name]["bound"] for name, column in BOUNDS.items()}

@@ -1,18 +1,24 @@
 """Loss along training of a family's models, with the information in nats up to each place: loss_curves.csv."""
 
-import json
-
 import numpy as np
 import pandas as pd
 
 from scalebound.bounds_table import BOUNDS, TRAJECTORY, read_family_table
-from scalebound.errors import InputError, first_line
+from scalebound.commands.arguments import read_json_option
 from scalebound.laws import prequential
 from scalebound.provenance import identity
+from scalebound.schema_types import Model, Slug
 from scalebound.tables import read_parquet, write_text_table
 
 COLUMNS = ("line", "checkpoint", "status", "n_params", "vocab_size", "tokens", "loss", "information_nats")
-ROW_KEYS = {"slug", "line", "run"}
+
+
+class Row(Model):
+    """A checkpoint of the family: the line (model) that it belongs to, and the run that recorded its loss curve, if one did."""
+
+    slug: Slug
+    line: str
+    run: Slug | None
 
 
 def add_arguments(parser):
@@ -27,23 +33,12 @@ def add_arguments(parser):
 
 
 def run(arguments):
-    rows, inputs = read_rows(arguments.rows), {"bounds": arguments.bounds, "trajectory": arguments.trajectory}
+    rows = [row.model_dump() for row in read_json_option(arguments.rows, list[Row], "--rows")]
+    inputs = {"bounds": arguments.bounds, "trajectory": arguments.trajectory}
     text = curves_text(rows, inputs, arguments.losses)
     made_of = identity("loss-curves", inputs | {path: path for path in arguments.losses}, {"rows": rows}, packages=["numpy", "pandas"])
     print(f"{text.count(chr(10)) - 1} places on the loss curves of {len(rows)} checkpoints in {arguments.out}")
     return write_text_table(arguments.out, arguments.out_identity, text, made_of)
-
-
-def read_rows(text):
-    """The value of `--rows`. Raises InputError unless it is a list of objects with slug, line and run."""
-    try:
-        rows = json.loads(text)
-        fits = isinstance(rows, list) and all(set(row) == ROW_KEYS for row in rows)
-    except (ValueError, TypeError) as error:
-        raise InputError("--rows", first_line(error), "Pass a JSON list of {slug, line, run}") from None
-    if not fits:
-        raise InputError("--rows", text[:80], "Pass a JSON list of {slug, line, run}")
-    return rows
 
 
 def curves_text(rows, inputs, losses):

@@ -27,7 +27,7 @@ def run(arguments):
     device = model_files.choose_device(parse(Scoring, {"device": arguments.device}, "--device").device)
     _, tokens, _ = windows.read(arguments.calibration)
     description = model_files.read_description(arguments.model)
-    model = models.load_folder(model_files.folder_of(description), device, "float32", allow_bin="hub" in description)
+    model = models.load_described(description, device, "float32")
     spectra = input_spectra(model, tokens[:, :-1], arguments.model)
     made_of = identity(
         "moments",

@@ -46,8 +46,7 @@ def overtraining_text(inputs, quantizer, settings):
     grid = pd.DataFrame({"name": "", "n_params": size, "n_tokens": size * ratio})
     places, parts = pd.concat([grid, models[["name", "n_params", "n_tokens"]]], ignore_index=True), []
     for name, law in carried_over.laws_of(read_family_table(inputs["laws"], LAWS), FAMILY).items():
-        sigma = carried_over.loss_variation(name, FAMILY, float(largest["sigma"]), places["n_params"])
-        v = carried_over.vocabulary(name, FAMILY, int(largest["vocab_size"]), settings)
+        sigma, v = carried_over.assumed(name == FAMILY, largest, places["n_params"], settings.published_vocab_size)
         codes = {
             "nominal": carried_over.nominal_per_token(settings.nominal_bits, places["n_params"], places["n_tokens"]),
             "information": carried_over.information_per_token(law, places["n_tokens"]),

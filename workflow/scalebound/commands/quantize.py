@@ -33,7 +33,7 @@ def run(arguments):
     architecture = read_architecture(arguments.architecture)
     _, tokens, _ = windows.read(arguments.calibration)
     description = model_files.read_description(arguments.model)
-    model = models.load_folder(model_files.folder_of(description), device, "float32", allow_bin="hub" in description)
+    model = models.load_described(description, device, "float32")
     done = quantize_model(model, architecture["parameters"], settings, tokens[:, :-1], arguments.model)
     made_of = identity(
         "quantize",

@@ -31,7 +31,7 @@ def run(arguments):
     _, tokens, _ = windows.read(arguments.windows)
     alpha = closed_form_alpha_of(arguments.bounds)
     description = model_files.read_description(arguments.model)
-    model = models.load_folder(model_files.folder_of(description), device, settings.dtype, allow_bin="hub" in description)
+    model = models.load_described(description, device, settings.dtype)
     found = reference_losses(model, tokens, alpha, f"references {arguments.model}")
     made_of = identity(
         "references",

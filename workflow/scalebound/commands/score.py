@@ -35,7 +35,7 @@ def run(arguments):
     if drawn["vocab_size"] > description["vocab_size"]:
         found = f"windows of a vocabulary of {drawn['vocab_size']}, model output of {description['vocab_size']}"
         raise InputError(arguments.windows, found, "Sample from the stream that the checkpoint was trained on")
-    model = models.load_folder(model_files.folder_of(description), device, settings.dtype, allow_bin="hub" in description)
+    model = models.load_described(description, device, settings.dtype)
     size = settings.windows_per_batch or scoring.batch_windows(model, tokens.shape[1] - 1)
     started = time.monotonic()
     scores = scoring.score(model, tokens, size, f"score {arguments.model}")

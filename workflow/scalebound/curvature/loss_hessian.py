@@ -3,15 +3,21 @@
 import torch
 from torch.nn.functional import cross_entropy
 
+from scalebound.scoring import check_windows
+
 
 class LossHessian:
     """The Hessian at the weights of a causal language model, over integer windows [windows, row_tokens]; never formed.
 
     Products are computed in the dtype of the weights and summed over batches in float64. Attention runs in its plain
     form: the fused kernels have no second derivative.
+
+    Raises:
+        InputError: ids outside the vocabulary, or windows longer than the model allows.
     """
 
     def __init__(self, model, tokens, windows_per_batch):
+        check_windows(model, tokens)
         model.set_attn_implementation("eager")
         self.model, self.parameters = model, [p.requires_grad_() for p in model.parameters()]
         self.batches = [tokens[k : k + windows_per_batch] for k in range(0, len(tokens), windows_per_batch)]

@@ -14,8 +14,6 @@ STEPS = (
     ("estimate", "draw of the\ncertificate"),
     ("certificate", "certificate"),
 )
-COLOURS = (style.SKY, style.GREEN, style.ORANGE, style.VERMILION, style.BLUE, style.BLACK)
-MARKERS = "osD^vP"
 
 
 def draw(table):
@@ -27,9 +25,10 @@ def draw(table):
         for k, (_, row) in enumerate(table.iterrows()):
             gaps = [row[column] - row["train_loss"] for column, _ in steps]
             label = f"{short_count(row['n_params'])} parameters, gap x {row['gap_ratio']:.2f}"
-            axes.plot(places, gaps, color=COLOURS[k % len(COLOURS)], marker=MARKERS[k % len(MARKERS)], label=label)
+            colour, marker = style.look(k)
+            axes.plot(places, gaps, color=colour, marker=marker, label=label)
             if np.isfinite(row["true_risk"]):
-                axes.axhline(row["true_risk"] - row["train_loss"], color=COLOURS[k % len(COLOURS)], linestyle=":")
+                axes.axhline(row["true_risk"] - row["train_loss"], color=colour, linestyle=":")
         axes.set_xticks(places, [label for _, label in steps])
         axes.set_xlim(-0.3, len(steps) - 0.7)
         axes.set_ylim(bottom=0)

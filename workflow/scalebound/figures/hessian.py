@@ -10,8 +10,6 @@ import numpy as np
 from scalebound.counts import short_count
 from scalebound.figures import style
 
-COLOURS = (style.ORANGE, style.SKY, style.GREEN, style.VERMILION, style.BLUE, style.BLACK)
-DASHES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)))
 WIDTH = 0.2  # of a node, in decades
 POINTS = 600
 
@@ -22,7 +20,7 @@ def draw(table):
     linear = resolution(done)
     with style.figure(height=3.3, width=7.0, ncols=2) as (drawn, (left, right)):
         for k, ((size, _), rows) in enumerate(done.groupby(["n_params", "checkpoint"])):
-            look = {"color": COLOURS[k % len(COLOURS)], "linestyle": DASHES[k % len(DASHES)]}
+            look = {"color": style.look(k)[0], "linestyle": style.dashes(k)}
             places, density = smoothed(rows, linear)
             left.plot(places, density, label=short_count(size), **look)
             _beyond(right, rows, size, look)

@@ -6,10 +6,9 @@ from scipy.optimize import least_squares
 
 from scalebound.counts import short_count
 from scalebound.figures import style
+from scalebound.laws.gap import PUBLISHED_SIGMA, PUBLISHED_SIGMA_RANGE, published_sigma
 
 PARAMETERS = 3
-# Finzi et al. (ICLR 2025), from the paper's public review record: 0.27 + 8337 N^-0.54 over Pythia 70m to 6.9b on the Pile
-PUBLISHED, PUBLISHED_RANGE = (0.27, 8337, 0.54), (70 * 10**6, 69 * 10**8)
 
 
 def fit(sizes, sigmas):
@@ -27,24 +26,18 @@ def fit(sizes, sigmas):
     return tuple(min(runs, key=lambda run: run.cost).x)
 
 
-def published(sizes):
-    """Loss variation (nats) by the published law; only within PUBLISHED_RANGE has it been measured."""
-    constant, factor, exponent = PUBLISHED
-    return constant + factor * np.asarray(sizes, dtype=float) ** -exponent
-
-
 def draw(table):
     """`table` holds the rows of one quantizer. The published law has a panel of its own where no size of ours lies in its range."""
     table = table.sort_values("n_params")
-    low, high = PUBLISHED_RANGE
+    low, high = PUBLISHED_SIGMA_RANGE
     beside = not table["n_params"].between(low, high).any()
     options = {"ncols": 2, "sharey": True, "width": 6.6} if beside else {"width": 5.2}
     with style.figure(squeeze=False, **options) as (drawn, panels):
         axes, other = panels[0][0], panels[0][-1]
         _measured(axes, table)
-        text = f"published: ${PUBLISHED[0]} + {PUBLISHED[1]:g}\\,N^{{-{PUBLISHED[2]}}}$"
+        text = f"published: ${PUBLISHED_SIGMA[0]} + {PUBLISHED_SIGMA[1]:g}\\,N^{{-{PUBLISHED_SIGMA[2]}}}$"
         dense = np.geomspace(low, high, 200)
-        other.plot(dense, published(dense), color=style.VERMILION, linestyle="-.", label=text)
+        other.plot(dense, published_sigma(dense), color=style.VERMILION, linestyle="-.", label=text)
         if beside:
             axes.set_title("this run")
             other.set_title("Pythia on the Pile, $V$ = 50k")
@@ -55,7 +48,7 @@ def draw(table):
         for panel in dict.fromkeys((axes, other)):
             panel.legend(loc="best")
         axes.set_ylabel("Loss variation $\\Sigma$ (nats per token)")
-        _limits(axes, [*table["sigma"], *published(PUBLISHED_RANGE)])
+        _limits(axes, [*table["sigma"], *published_sigma(PUBLISHED_SIGMA_RANGE)])
         return drawn
 
 
@@ -75,7 +68,7 @@ def _measured(axes, table):
 
 
 def _published_axis(axes):
-    low, high = PUBLISHED_RANGE
+    low, high = PUBLISHED_SIGMA_RANGE
     axes.set_xscale("log")
     axes.set_xticks([low, 10**9, high], [short_count(n) for n in (low, 10**9, high)])
     axes.xaxis.set_minor_locator(NullLocator())

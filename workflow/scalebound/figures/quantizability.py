@@ -9,8 +9,6 @@ from scalebound.figures import style
 
 # nats: below this an increase is noise, and the axis is linear
 NOISE = 1e-3
-COLOURS = (style.ORANGE, style.SKY, style.GREEN, style.VERMILION, style.BLUE, style.BLACK)
-MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 
 
 def draw(table):
@@ -33,7 +31,7 @@ def draw(table):
 def _against_bits(axes, rows, sizes):
     for k, size in enumerate(sizes):
         line = rows[rows["n_params"] == size].sort_values("nominal_bits_per_param")
-        colour, marker = COLOURS[k % len(COLOURS)], MARKERS[k % len(MARKERS)]
+        colour, marker = style.look(k)
         axes.plot(line["nominal_bits_per_param"], line["increase"], color=colour, marker=marker, markerfacecolor="none", linestyle=":", linewidth=1)
         axes.plot(line["coded_bits_per_param"], line["increase"], color=colour, marker=marker)
     axes.set_xlabel("Bits per parameter")
@@ -43,7 +41,7 @@ def _against_bits(axes, rows, sizes):
 def _against_size(axes, rows, sizes):
     for k, (bits, line) in enumerate(rows.groupby("nominal_bits_per_param")):
         line = line.sort_values("n_params")
-        axes.plot(line["n_params"], line["increase"], color="#444444", marker=MARKERS[k % len(MARKERS)])
+        axes.plot(line["n_params"], line["increase"], color="#444444", marker=style.look(k)[1])
         axes.annotate(
             f"{bits:g} bits", (line["n_params"].iloc[-1], line["increase"].iloc[-1]), xytext=(6, 0), textcoords="offset points", va="center", fontsize=7
         )
@@ -67,7 +65,7 @@ def _increase_axis(panels, increases):
 
 
 def _size_handles(sizes):
-    pairs = [(COLOURS[k % len(COLOURS)], MARKERS[k % len(MARKERS)], short_count(size)) for k, size in enumerate(sizes)]
-    handles = [Line2D([], [], color=colour, marker=marker, label=text) for colour, marker, text in pairs]
+    looks = [(*style.look(k), short_count(size)) for k, size in enumerate(sizes)]
+    handles = [Line2D([], [], color=colour, marker=marker, label=text) for colour, marker, text in looks]
     real = Line2D([], [], color="#777777", marker="o", label="real bits")
     return [*handles, real, Line2D([], [], color="#777777", marker="o", markerfacecolor="none", linestyle=":", linewidth=1, label="nominal bits")]

@@ -6,9 +6,6 @@ from matplotlib.lines import Line2D
 from scalebound.counts import short_count
 from scalebound.figures import style
 
-COLOURS = (style.ORANGE, style.SKY, style.GREEN, style.VERMILION, style.BLUE, style.BLACK)
-DASHES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)))
-MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 FLOOR = 1e-7  # of the mean: below, fp32 sums of products are rounding
 COLUMNS = 3
 
@@ -28,7 +25,7 @@ def draw(table):
         _ratios(panels[len(kinds)], table, kinds, sizes)
         for axes in panels[len(kinds) + 1 :]:
             axes.set_axis_off()
-        handles = [Line2D([], [], color=c, linestyle=d, label=short_count(n)) for n, c, d in zip(sizes, _cycle(COLOURS, sizes), _cycle(DASHES, sizes))]
+        handles = [Line2D([], [], color=style.look(k)[0], linestyle=style.dashes(k), label=short_count(n)) for k, n in enumerate(sizes)]
         drawn.legend(handles=handles, loc="outside upper center", ncols=6)
         return drawn
 
@@ -36,11 +33,11 @@ def draw(table):
 def _curves(axes, rows, sizes):
     columns = [name for name in rows if name.startswith("eigenvalue_")]
     ranks = [int(name.removeprefix("eigenvalue_")) / 100 for name in columns]
-    for size, colour, dashes in zip(sizes, _cycle(COLOURS, sizes), _cycle(DASHES, sizes)):
+    for k, size in enumerate(sizes):
         of_size = rows.loc[rows["n_params"] == size, columns].dropna()
         if len(of_size):
             curve = np.exp(np.log(of_size.clip(lower=FLOOR)).mean())
-            axes.plot(ranks, curve, color=colour, linestyle=dashes)
+            axes.plot(ranks, curve, color=style.look(k)[0], linestyle=style.dashes(k))
     axes.axhline(1, color="#999999", linewidth=0.8, zorder=0)
     axes.set_yscale("log")
     axes.set_xlabel("Rank / width")
@@ -50,12 +47,9 @@ def _curves(axes, rows, sizes):
 def _ratios(axes, table, kinds, sizes):
     for k, kind in enumerate(kinds):
         means = table[table["kind"] == kind].dropna(subset="ratio").groupby("n_params")["ratio"].agg(lambda r: np.exp(np.log(r).mean()))
-        axes.plot(means.index, means, color=COLOURS[k % len(COLOURS)], marker=MARKERS[k % len(MARKERS)], label=kind, linewidth=1)
+        colour, marker = style.look(k)
+        axes.plot(means.index, means, color=colour, marker=marker, label=kind, linewidth=1)
     style.parameter_axis(axes, sizes)
     axes.set_ylim(0, 1)
     axes.set_title("tr($H^{1/2}$)$^2$ / (width tr $H$)")
     axes.legend(loc="lower right", fontsize=6, labelspacing=0.2)
-
-
-def _cycle(looks, sizes):
-    return [looks[k % len(looks)] for k in range(len(sizes))]

@@ -17,6 +17,7 @@ from scalebound.provenance import KEY
 # Okabe and Ito's palette, in an order whose luminance falls as well
 ORANGE, SKY, GREEN, VERMILION, BLUE, BLACK = "#E69F00", "#56B4E9", "#009E73", "#D55E00", "#0072B2", "#000000"
 LINE_COLOURS, LINE_MARKERS = (SKY, GREEN, ORANGE, VERMILION, BLUE, BLACK), "osD^vP"
+LINE_DASHES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)))
 LEAST_TOKENS_PER_PARAM = 0.5  # where curves of training begin to be drawn: before, models only learn how often tokens occur
 WIDTH = 4.8  # inches: between one and two columns of a paper
 
@@ -79,6 +80,11 @@ def parameter_axis(axes, counts):
 def look(k):
     """(colour, marker) of the k-th line; they come back after as many as there are."""
     return LINE_COLOURS[k % len(LINE_COLOURS)], LINE_MARKERS[k % len(LINE_MARKERS)]
+
+
+def dashes(k):
+    """Dashes of the k-th line, where lines have no markers."""
+    return LINE_DASHES[k % len(LINE_DASHES)]
 
 
 def curves(table):

@@ -6,7 +6,6 @@ from matplotlib.lines import Line2D
 from scalebound.counts import short_count
 from scalebound.figures import style
 
-COLOURS = (style.SKY, style.GREEN, style.ORANGE, style.VERMILION, style.BLUE, style.BLACK)
 MARKERS = "osDPXv"  # none is a triangle that points upwards, which says that a bound lies above the axis
 TERMS = (
     ("term_parameters_per_token", "parameters per token, $C \\log V$", "--"),
@@ -22,7 +21,7 @@ def draw(table):
     trivial = float(np.log(table["vocab_size"]).max())
     with style.figure(height=5.8, width=6.4, nrows=2, sharex=True, height_ratios=(1.25, 1)) as (drawn, (losses, gaps)):
         for k, (_, line) in enumerate(lines):
-            look = {"color": COLOURS[k % len(COLOURS)], "marker": MARKERS[k % len(MARKERS)], "markersize": 3.5}
+            look = {"color": style.look(k)[0], "marker": MARKERS[k % len(MARKERS)], "markersize": 3.5}
             line = line.sort_values("n_tokens")
             _losses(losses, line, trivial, look)
             gaps.plot(line["tokens_per_param"], line["paper_bound"] - line["train_loss"], **look)
@@ -67,7 +66,7 @@ def _legends(losses, gaps, lines):
         Line2D([], [], color="#777777", linestyle=(0, (1, 3)), label="uniform prediction, $\\log V$"),
     ]
     named = [
-        Line2D([], [], color=COLOURS[k % len(COLOURS)], marker=MARKERS[k % len(MARKERS)], markersize=3.5, label=f"$N$ = {_label(line, lines)}")
+        Line2D([], [], color=style.look(k)[0], marker=MARKERS[k % len(MARKERS)], markersize=3.5, label=f"$N$ = {_label(line, lines)}")
         for k, (_, line) in enumerate(lines)
     ]
     terms = [Line2D([], [], color="#4D4D4D", linestyle=dashes, linewidth=1.1, label=f"of {_label(lines[-1][1], lines)}: {label}") for _, label, dashes in TERMS]

@@ -38,10 +38,8 @@ def predicted(law, c, parameters, tokens, sigma, vocab_size):
     return pd.DataFrame(rows | {"gap": gap.total, "bound": loss + gap.total})
 
 
-def loss_variation(name, own, own_sigma, parameters):
-    """Sigma that goes with a law: the family's for its own, the published one for published constants."""
-    return np.full(len(parameters), own_sigma) if name == own else published_sigma(parameters)
-
-
-def vocabulary(name, own, own_vocab_size, settings):
-    return own_vocab_size if name == own else settings.published_vocab_size
+def assumed(is_own, largest, parameters, published_vocab_size):
+    """(Sigma [models] in nats, V) that go with a law: of the family's largest model for its own, the published ones for others."""
+    if is_own:
+        return np.full(len(parameters), float(largest["sigma"])), int(largest["vocab_size"])
+    return published_sigma(parameters), published_vocab_size

@@ -6,6 +6,9 @@ import numpy as np
 
 from scalebound.bounds import smoothing
 
+# Finzi et al. (ICLR 2025), from the paper's public review record: 0.27 + 8337 N^-0.54 over Pythia 70m to 6.9b on the Pile
+PUBLISHED_SIGMA, PUBLISHED_SIGMA_RANGE = (0.27, 8337, 0.54), (70 * 10**6, 69 * 10**8)
+
 
 @dataclass(frozen=True)
 class Gap:
@@ -27,8 +30,9 @@ def gap_at(c, sigma, vocab_size):
 
 
 def published_sigma(parameters):
-    """Loss variation of Pythia on the Pile, about 0.27 + 8337 N^-0.54 nats (the paper's public review record)."""
-    return 0.27 + 8337 * np.asarray(parameters, dtype=np.float64) ** -0.54
+    """Loss variation of Pythia on the Pile, nats: PUBLISHED_SIGMA's constant + factor N^-exponent."""
+    constant, factor, exponent = PUBLISHED_SIGMA
+    return constant + factor * np.asarray(parameters, dtype=np.float64) ** -exponent
 
 
 @dataclass(frozen=True)
