@@ -9,18 +9,19 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from scalebound.architecture_id import read_architecture
+from scalebound.artifacts.architecture import read_architecture
+from scalebound.artifacts.parquet import identity_of, write_parquet
+from scalebound.artifacts.provenance import file_sha256
+from scalebound.artifacts.scores import read_scores
+from scalebound.artifacts.windows import row_digest, token_digest
 from scalebound.bounds.ceilings import Grids, family_of
 from scalebound.bounds.certificate import CertificateSettings, certify, split
 from scalebound.bounds.linearization import room_under
 from scalebound.bounds.recheck import recompute
 from scalebound.bounds.token_scores import TokenScores
-from scalebound.provenance import file_sha256
 from scalebound.quantization import message as messages
 from scalebound.quantization.rate import message, storage
-from scalebound.sampling import draw_rows, row_digest, token_digest
-from scalebound.score_table import read_scores
-from scalebound.tables import identity_of, write_parquet
+from scalebound.scoring.sampling import draw_rows
 
 FILES = {"model.sbq": "message", "architecture.json": "architecture", "windows.parquet": "windows", "scores.parquet": "scores"}
 

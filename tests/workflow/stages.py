@@ -36,7 +36,8 @@ RECORDS = {
 # So kills fall into the job's work and not into the imports, where nothing is written, and many jobs take little time.
 SERVER = """
 import importlib, json, os, pkgutil, signal, sys, time, traceback
-from scalebound import architecture, cli, commands, models, training
+from scalebound import cli, commands
+from scalebound.models import architecture, loading, training
 from scalebound.quantization import whole_model
 import datasets, transformers
 for module in pkgutil.iter_modules(commands.__path__):

@@ -16,9 +16,9 @@ from PIL import Image
 from tokenizers import Tokenizer, models
 
 from scalebound import cli
-from scalebound.audit.page import write_page
-from scalebound.audit.page_text import TokenText, visible
-from scalebound.tables import identity_of, write_parquet
+from scalebound.artifacts.parquet import identity_of, write_parquet
+from scalebound.audit.page.page import write_page
+from scalebound.audit.page.text import TokenText, visible
 
 HOSTILE = "<script>alert(1)</script>"
 FINDING = SimpleNamespace(path="results/smoke/bounds.csv", expected="sha256 0123", found=f"sha256 4567 {HOSTILE}", repair="delete it and run snakemake again")
@@ -347,7 +347,7 @@ def test_a_damaged_file_costs_only_its_own_sections(results, tmp_path, path):
 
 
 def test_page_needs_neither_torch_nor_matplotlib():
-    code = "import sys, scalebound.audit.page; sys.exit(bool({'torch', 'transformers', 'datasets', 'matplotlib'} & set(sys.modules)))"
+    code = "import sys, scalebound.audit.page.page; sys.exit(bool({'torch', 'transformers', 'datasets', 'matplotlib'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

@@ -8,6 +8,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from scalebound.artifacts.parquet import identity_of, write_parquet
+from scalebound.artifacts.scores import read_scores
+from scalebound.artifacts.windows import read as read_windows
+from scalebound.artifacts.windows import row_digest, token_digest
 from scalebound.audit.chain import Folder
 from scalebound.audit.expected import jobs_of_family
 from scalebound.audit.recompute_studies import check_heldout
@@ -15,11 +19,7 @@ from scalebound.commands.baseline import evaluate_baseline
 from scalebound.commands.baselines import baselines_text
 from scalebound.corpus import documents, tokenizer
 from scalebound.errors import InputError
-from scalebound.plan import Plan
-from scalebound.sampling import row_digest, token_digest
-from scalebound.score_table import read_scores
-from scalebound.tables import identity_of, write_parquet
-from scalebound.windows import read as read_windows
+from scalebound.plan.plan import Plan
 
 ROW, STREAM = "results/smoke/smoke-6k", "results/streams/smoke-sources"
 SLUGS = ("smoke-6k", "smoke-13k")

@@ -112,7 +112,7 @@ def test_a_killed_run_over_finished_files_leaves_them_whole(stages, finished):
 
 LEAVE_BEHIND = """
 import os, signal, sys
-from scalebound import atomic
+from scalebound.artifacts import atomic
 with atomic.replacing(sys.argv[1]) as temporary:
     temporary.write_bytes(b"half")
     os.kill(os.getpid(), signal.SIGKILL)

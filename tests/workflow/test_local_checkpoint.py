@@ -15,11 +15,11 @@ from safetensors.torch import load_file, save_file
 from transformers import GPTNeoXConfig, GPTNeoXForCausalLM
 
 from scalebound import cli
-from scalebound.audit.page import write_page
+from scalebound.artifacts.parquet import identity_of
+from scalebound.artifacts.provenance import file_sha256
+from scalebound.audit.page.page import write_page
 from scalebound.audit.run import audit
-from scalebound.plan import Plan
-from scalebound.provenance import file_sha256
-from scalebound.tables import identity_of
+from scalebound.plan.plan import Plan
 
 VOCABULARY, ROW_TOKENS, ROWS, ROWS_PER_STEP, STEP = 64, 17, 48, 4, 5
 CONFIG = "config/local.yaml"

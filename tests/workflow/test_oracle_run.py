@@ -17,14 +17,14 @@ import pandas as pd
 import pytest
 import yaml
 
+from scalebound.artifacts.provenance import file_sha256
+from scalebound.artifacts.scores import read_scores
 from scalebound.audit.expected import jobs_of_family
-from scalebound.audit.page import write_page
+from scalebound.audit.page.page import write_page
 from scalebound.audit.run import audit
 from scalebound.bounds.ceilings import Grids
 from scalebound.bounds.certificate import CertificateSettings, certify
-from scalebound.plan import Plan
-from scalebound.provenance import file_sha256
-from scalebound.score_table import read_scores
+from scalebound.plan.plan import Plan
 
 PRESET, CONFIG, TABLE = Path(__file__).with_name("oracle.yaml"), "config/truth.yaml", "config/truth.tsv"
 ROWS = """slug	family	source	repo	revision	step	tokens_seen	stream

@@ -11,12 +11,12 @@ import pyarrow.parquet as pq
 import pytest
 from forged_certificates import ATTACKS, Forged, value_and_its_kin_lowered
 
+from scalebound.artifacts.provenance import file_sha256, record_digest
 from scalebound.audit import recompute
 from scalebound.audit.chain import Folder, check_job
 from scalebound.audit.expected import jobs_of_family
 from scalebound.audit.run import audit
-from scalebound.plan import Plan
-from scalebound.provenance import file_sha256, record_digest
+from scalebound.plan.plan import Plan
 
 SLUG = "results/smoke/smoke-6k"
 QUANTIZER = f"{SLUG}/quantizers/gptq-4"
@@ -307,8 +307,8 @@ def test_a_changed_seed_in_the_configuration_is_named(finished_copy):
 
 def test_windows_of_another_seed_are_named_although_everything_says_otherwise(finished_copy):
     """The tokens are those of the rows, identity and record fit: only drawing again shows it."""
-    from scalebound.sampling import row_digest, token_digest
-    from scalebound.tables import identity_of, write_parquet
+    from scalebound.artifacts.parquet import identity_of, write_parquet
+    from scalebound.artifacts.windows import row_digest, token_digest
 
     name = f"{SLUG}/sample/score/windows.parquet"
     path = finished_copy.path(name)
@@ -436,7 +436,7 @@ def test_an_orphan_is_named(finished_copy):
 
 def test_results_of_older_code_are_listed_but_no_problem(finished_copy):
     name = f"{SLUG}/score/scores.parquet"
-    from scalebound.tables import identity_of, write_parquet
+    from scalebound.artifacts.parquet import identity_of, write_parquet
 
     table = pq.read_table(finished_copy.path(name))
     write_parquet(finished_copy.path(name), table, identity_of(table, name) | {"code": "0" * 64})

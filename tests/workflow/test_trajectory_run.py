@@ -9,12 +9,12 @@ import pytest
 import torch
 
 from scalebound import cli
+from scalebound.artifacts.scores import read_scores
+from scalebound.artifacts.trajectory_scores import read_trajectory
+from scalebound.artifacts.windows import read as read_windows
 from scalebound.audit.recompute_studies import check_trajectory_bounds, check_trajectory_scores
-from scalebound.config import Quantizer, Scoring
+from scalebound.configuration.config import Quantizer, Scoring
 from scalebound.corpus.rows import open_rows
-from scalebound.score_table import read_scores
-from scalebound.trajectory_scores import read_trajectory
-from scalebound.windows import read as read_windows
 
 ROW = "results/smoke/smoke-6k"
 FOLDER = f"{ROW}/trajectory"
@@ -114,7 +114,7 @@ def test_a_missing_checkpoint_is_named(finished_copy, monkeypatch, capsys):
 def jobs_and_folder(workspace):
     from scalebound.audit.chain import Folder
     from scalebound.audit.expected import jobs_of_family
-    from scalebound.plan import Plan
+    from scalebound.plan.plan import Plan
 
     jobs = jobs_of_family(Plan.from_results(workspace.path("results/smoke/config.json")), "smoke")
     return {job.stage: job for job in jobs if job.record.startswith(FOLDER)}, Folder(workspace.folder)
@@ -122,7 +122,7 @@ def jobs_and_folder(workspace):
 
 def rewrite(workspace, change):
     """The scores with one column changed, under their old identity."""
-    from scalebound.tables import identity_of, read_parquet, write_parquet
+    from scalebound.artifacts.parquet import identity_of, read_parquet, write_parquet
 
     path = workspace.path(f"{FOLDER}/scores.parquet")
     table = read_parquet(path)

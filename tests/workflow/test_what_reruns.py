@@ -46,7 +46,7 @@ def test_a_larger_model_to_train_does_not_retrain_the_others(finished_copy):
 
 
 def test_an_edited_module_reruns_its_stages_and_what_follows(finished_copy):
-    finished_copy.append("workflow/scalebound/scoring.py", "\nEDITED = True\n")
+    finished_copy.append("workflow/scalebound/scoring/scoring.py", "\nEDITED = True\n")
     changed = rules(finished_copy.pending())
     assert {"score_trajectory", "bound_trajectory", "trajectory_table", "score_heldout", "score_heldout_quantized", "baseline", "baselines_table"} <= changed
     assert {"score", "score_quantized", "quantize", "compress", "bound", "table", "score_certify", "certify", "certificates", "figures"} <= changed
@@ -87,7 +87,7 @@ def test_another_draw_to_tune_on_reruns_the_coded_quantizer_only(finished_copy):
 
 
 def test_comments_docstrings_and_formatting_rerun_nothing(finished_copy):
-    finished_copy.append("workflow/scalebound/scoring.py", "\n\n# a comment\n")
+    finished_copy.append("workflow/scalebound/scoring/scoring.py", "\n\n# a comment\n")
     finished_copy.edit("workflow/scalebound/bounds/azuma.py", '"""The Azuma bound', '"""Another sentence. The Azuma bound')
     finished_copy.edit("workflow/scalebound/bounds/azuma.py", "np.sqrt(c / 2)", "np.sqrt( c/2 )")
     assert finished_copy.pending() == []

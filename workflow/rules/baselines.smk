@@ -9,7 +9,7 @@ out  results/{family}/{slug}/heldout/windows.parquet                         row
      results/{family}/baselines.csv                                          beside the other bounds: estimates, but for certificates
 """
 
-from scalebound import plan_baselines
+from scalebound.plan import plan_baselines
 
 
 rule heldout:

@@ -7,7 +7,7 @@ out  results/{family}/{slug}/trajectory/scores.parquet   step, window, row, posi
      results/{family}/trajectory.csv                     all of a family; rows that were not trained here are points of it
 """
 
-from scalebound import plan_trajectory
+from scalebound.plan import plan_trajectory
 
 
 rule score_trajectory:

@@ -105,7 +105,7 @@ def main(argv):
 
 
 def _run(name, module, arguments, argv):
-    from scalebound.provenance import Recorder
+    from scalebound.artifacts.provenance import Recorder
 
     recorder = Recorder(name, argv)
     try:

@@ -7,8 +7,8 @@ from scalebound.bounds import smoothing
 from scalebound.bounds.ablation import Case, ablate
 from scalebound.bounds.complexity import complexity
 from scalebound.bounds.evaluation import Problem, evaluate
-from scalebound.config import Bound
-from scalebound.study_settings import Ablations
+from scalebound.configuration.config import Bound
+from scalebound.configuration.studies import Ablations
 
 SETTINGS = Ablations(s_points=[1, 10, 1000], failure_probabilities=[0.1, 0.01], alpha_points=[5, 40], constants=9, windows=[4, 16, 64], repeats=6)
 BOUND = Bound()

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from scalebound.bounds.evaluation import Problem, evaluate
-from scalebound.config import Bound
+from scalebound.configuration.config import Bound
 from scalebound.errors import InputError
 
 VOCAB_SIZE = 50254

@@ -21,7 +21,7 @@ from scalebound.bounds.azuma import azuma_bound
 from scalebound.bounds.complexity import alpha_grid, complexity
 from scalebound.bounds.decomposition import decompose
 from scalebound.bounds.smoothing import worst_case_loss
-from scalebound.config import Bound
+from scalebound.configuration.config import Bound
 
 VOCAB_SIZE, TOKENS_PER_STEP, SETTINGS = 50254, 2_097_152, Bound()
 SAVED_STEPS = np.array([0, *(2**k for k in range(10)), *range(1000, 143_001, 1000)])

@@ -5,10 +5,10 @@ import pytest
 import torch
 
 from scalebound.commands.hessian import probes
+from scalebound.configuration.studies import Hessian
 from scalebound.curvature import quadrature
 from scalebound.curvature.loss_hessian import LossHessian
 from scalebound.errors import InputError
-from scalebound.study_settings import Hessian
 
 VOCABULARY, LENGTH = 7, 6
 TINY = {"vocab_size": VOCABULARY, "hidden_size": 4, "num_hidden_layers": 1, "num_attention_heads": 2, "max_position_embeddings": LENGTH}

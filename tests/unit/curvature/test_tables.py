@@ -7,7 +7,9 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from scalebound import atomic
+from scalebound.artifacts import atomic
+from scalebound.artifacts.hessian import read_hessian
+from scalebound.artifacts.parquet import write_parquet
 from scalebound.cli import main
 from scalebound.commands.hessian_nodes import nodes_text
 from scalebound.commands.hessian_summary import SOFT, summary_text
@@ -15,8 +17,6 @@ from scalebound.commands.quantizability import quantizability_text
 from scalebound.commands.spectra import read_spectra, spectra_text
 from scalebound.curvature.quadrature import described
 from scalebound.errors import InputError
-from scalebound.hessian_file import read_hessian
-from scalebound.tables import write_parquet
 
 
 def table(text):

@@ -11,8 +11,8 @@ from transformers import GPTNeoXConfig, GPTNeoXForCausalLM
 from scalebound.errors import InputError
 from scalebound.hub.revisions import resolve_revision
 from scalebound.hub.snapshot import fetch, offline_folder
-from scalebound.model_files import check_weights
-from scalebound.models import load_folder
+from scalebound.models.files import check_weights
+from scalebound.models.loading import load_folder
 
 CPU = torch.device("cpu")
 SIZES = {"vocab_size": 40, "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32, "max_position_embeddings": 32}

@@ -11,7 +11,8 @@ import huggingface_hub
 import pytest
 from hub_server import File
 
-from scalebound import cli, provenance
+from scalebound import cli
+from scalebound.artifacts import provenance
 from scalebound.commands import fetch as commands_fetch
 from scalebound.errors import InputError
 from scalebound.hub import digests

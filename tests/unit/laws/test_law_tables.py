@@ -7,16 +7,16 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from scalebound.bounds_table import TERMS
+from scalebound.artifacts.family_tables import TERMS
+from scalebound.artifacts.parquet import write_parquet
 from scalebound.commands.arguments import read_json_option
 from scalebound.commands.gap_law import gap_texts
 from scalebound.commands.loss_curves import Row, curves_text
 from scalebound.commands.overtraining import overtraining_text
 from scalebound.commands.scaling_law import FAMILY, law_text
+from scalebound.configuration.studies import Extrapolation, Information
 from scalebound.errors import InputError
 from scalebound.laws import chinchilla
-from scalebound.study_settings import Extrapolation, Information
-from scalebound.tables import write_parquet
 
 STEPS = np.arange(1, 101) * 100
 MODELS = "name\tn_params\tn_tokens\tsource\nbig\t1e9\t2e10\tmade up\n"

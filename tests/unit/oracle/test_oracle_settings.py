@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from scalebound import checkpoints
-from scalebound.config import TrainingRun, parse_config
+from scalebound.configuration import checkpoints
+from scalebound.configuration.config import TrainingRun, parse_config
 from scalebound.errors import InputError
 
 ROOT = Path(__file__).resolve().parents[3]

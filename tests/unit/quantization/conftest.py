@@ -8,8 +8,9 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 from transformers.utils import logging as transformers_logging
 
-from scalebound import architecture, atomic, model_files, models
+from scalebound.artifacts import atomic
 from scalebound.commands import decode
+from scalebound.models import architecture, files, loading
 from scalebound.quantization import message, storage
 
 VOCABULARY, LENGTH = 61, 16
@@ -65,7 +66,7 @@ def saved_neox(save_model):
 @pytest.fixture(scope="session")
 def load():
     """folder -> the model in it, in float32."""
-    return lambda folder: models.load_folder(folder, CPU, "float32")
+    return lambda folder: loading.load_folder(folder, CPU, "float32")
 
 
 @pytest.fixture(scope="session")
@@ -83,7 +84,7 @@ def decoded(tmp_path):
         (tmp_path / "model.sbq").write_bytes(data)
         atomic.write_json(tmp_path / "architecture.json", {"identity": {"stage": "resolve"}, **described})
         decode.run(SimpleNamespace(message=tmp_path / "model.sbq", architecture=tmp_path / "architecture.json", out=tmp_path / "decoded"))
-        description = model_files.read_description(tmp_path / "decoded" / "decoded.json")
-        return models.load_folder(description["folder"], CPU, "float32")
+        description = files.read_description(tmp_path / "decoded" / "decoded.json")
+        return loading.load_folder(description["folder"], CPU, "float32")
 
     return through_files

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from scalebound import atomic, windows
+from scalebound.artifacts import atomic, windows
+from scalebound.artifacts.provenance import describe_files
 from scalebound.commands import decode, encode, quantize
 from scalebound.errors import InputError
-from scalebound.provenance import describe_files
 from scalebound.quantization import storage
 from scalebound.quantization.integers import from_matrix
 from scalebound.quantization.methods import METHODS

@@ -11,13 +11,13 @@ import torch
 
 from scalebound.bounds.ceilings import Grids
 from scalebound.bounds.certificate import CertificateSettings, certify
-from scalebound.config import Quantizer
+from scalebound.configuration.config import Quantizer
+from scalebound.configuration.rate import RateSettings
 from scalebound.quantization import message
 from scalebound.quantization.integers import from_matrix
 from scalebound.quantization.rate import message as rate_message
 from scalebound.quantization.rate.coded_tensor import CodedTensor
 from scalebound.quantization.rate.compress import compress
-from scalebound.quantization.rate.settings import RateSettings
 from scalebound.quantization.whole_model import quantize_model
 
 VOCABULARY, WIDTH, LENGTH = 256, 24, 16

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from scalebound.config import AnyQuantizer, GridQuantizer, IncoherentQuantizer, Quantizer
+from scalebound.configuration.config import AnyQuantizer, GridQuantizer, IncoherentQuantizer, Quantizer
 from scalebound.quantization import gptq, rotation
 from scalebound.quantization.methods import METHODS
 

@@ -6,13 +6,14 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from scalebound import atomic, models, windows
+from scalebound.artifacts import atomic, windows
+from scalebound.artifacts.provenance import describe_files
 from scalebound.commands import compress, decode
 from scalebound.errors import InputError
-from scalebound.provenance import describe_files
+from scalebound.models import loading
 from scalebound.quantization.message import code_length_bits
 from scalebound.quantization.rate import sensitivity
-from scalebound.scoring import score
+from scalebound.scoring.scoring import score
 
 SETTINGS = {"exchange": 4.0, "step_offsets": [-12, -8], "sensitivity_windows": 4, "tuning": {"share_of_training": 0.05, "learning_rate": 1e-3}}
 
@@ -39,7 +40,7 @@ def test_the_message_is_the_model_that_was_weighed(arguments, calibration, tmp_p
     decode.run(SimpleNamespace(message=arguments.out_message, architecture=arguments.architecture, out=tmp_path / "decoded"))
     import torch
 
-    model = models.load_folder(tmp_path / "decoded", torch.device("cpu"), "float32")
+    model = loading.load_folder(tmp_path / "decoded", torch.device("cpu"), "float32")
     _, tokens, _ = windows.read(arguments.calibration)
     chosen = report["candidates"][report["chosen"]]
     assert float(score(model, tokens).nll.mean()) == pytest.approx(chosen["loss"], abs=1e-5)

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import torch
 
+from scalebound.configuration.rate import RateSettings
 from scalebound.quantization.rate import initial, sensitivity
 from scalebound.quantization.rate.exponents import split_exponents
 from scalebound.quantization.rate.initial import RateRounder, theoretical_exponent
 from scalebound.quantization.rate.rounding import round_matrix
-from scalebound.quantization.rate.settings import RateSettings
 from scalebound.quantization.rate.steps import exponents, step_sizes
-from scalebound.scoring import score
+from scalebound.scoring.scoring import score
 
 SETTINGS = RateSettings(sensitivity_windows=4, exponent_stride=1)
 

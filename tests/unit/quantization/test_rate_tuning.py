@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 import torch
 
+from scalebound.configuration.rate import RateSettings, Tuning
 from scalebound.errors import InputError
 from scalebound.quantization.rate import message, storage
 from scalebound.quantization.rate.coded_tensor import CodedTensor
 from scalebound.quantization.rate.compress import compress
 from scalebound.quantization.rate.initial import RateRounder, Rounded
-from scalebound.quantization.rate.settings import RateSettings, Tuning
 from scalebound.quantization.rate.tuning import Group, schedule, tune
-from scalebound.scoring import score
+from scalebound.scoring.scoring import score
 
 PREDICTIONS, STEPS = 20_000, 30
 SHARE = STEPS * 4 * 15 / PREDICTIONS

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from scalebound.config import IncoherentQuantizer
+from scalebound.configuration.config import IncoherentQuantizer
 from scalebound.quantization import gptq, rotation
 from scalebound.quantization.integers import IntegerTensor
 from scalebound.quantization.methods import incoherent

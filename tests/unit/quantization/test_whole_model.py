@@ -9,13 +9,13 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from scalebound import scoring
-from scalebound.config import GridQuantizer, Quantizer, parse
+from scalebound.configuration.config import GridQuantizer, Quantizer, parse
 from scalebound.errors import InputError
 from scalebound.quantization import gptq, message, rtn
 from scalebound.quantization.calibration import layer_groups, second_moments
 from scalebound.quantization.integers import from_matrix, to_matrix
 from scalebound.quantization.whole_model import quantize_model
+from scalebound.scoring import scoring
 
 SIZES = {"vocab_size": 61, "hidden_size": 16, "num_hidden_layers": 2}
 STATE_SPACE = {**SIZES, "state_size": 4, "time_step_rank": 2}

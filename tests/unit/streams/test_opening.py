@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from scalebound import cli
-from scalebound.provenance import file_sha256
+from scalebound.artifacts.provenance import file_sha256
 
 SHAPE = {"row_tokens": 3, "vocab_size": 9}
 REMOTE = {

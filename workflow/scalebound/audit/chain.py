@@ -3,12 +3,12 @@
 import functools
 from pathlib import Path
 
-from scalebound.atomic import is_temporary
+from scalebound.artifacts.atomic import is_temporary
+from scalebound.artifacts.code_digest import stage_digest
+from scalebound.artifacts.provenance import check_keys, file_sha256, parse_json, read_json, record_digest
 from scalebound.audit.findings import REMAKE, Finding
 from scalebound.audit.identities import read_identity
-from scalebound.code_digest import stage_digest
 from scalebound.errors import InputError
-from scalebound.provenance import check_keys, file_sha256, parse_json, read_json, record_digest
 
 # what may lie under results/ without being a job's artifact
 BY_PRODUCTS = ("results/manifest.tsv", "results/audit.html", "results/audit.log", "results/paper-plan.log", "results/report.html", "results/.gitkeep")

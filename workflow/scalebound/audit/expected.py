@@ -6,9 +6,9 @@ Paths are relative to the folder that holds `results`.
 
 from scalebound.audit.expected_studies import STUDY_JOBS
 from scalebound.audit.job import Job
-from scalebound.plan import FIGURE_FORMATS, FIGURES
-from scalebound.sampling import rows_seen
-from scalebound.studies import STUDIES
+from scalebound.plan.plan import FIGURE_FORMATS, FIGURES
+from scalebound.plan.studies import STUDIES
+from scalebound.scoring.sampling import rows_seen
 
 
 def jobs_of_family(plan, family, studies=()):

@@ -5,8 +5,8 @@ Each function takes the plan, the family and its rows, and returns the jobs with
 
 from dataclasses import replace
 
-from scalebound import plan_baselines, plan_trajectory
 from scalebound.audit.job import Job
+from scalebound.plan import plan_baselines, plan_trajectory
 
 
 def table_job(family, stage, table, inputs, settings=None):

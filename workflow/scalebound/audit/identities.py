@@ -8,8 +8,8 @@ import pyarrow.parquet as pq
 from PIL import Image
 from safetensors import safe_open
 
+from scalebound.artifacts.provenance import KEY, check_keys
 from scalebound.errors import InputError
-from scalebound.provenance import KEY, check_keys
 
 
 def read_identity(path):

@@ -13,12 +13,13 @@ import numpy as np
 import pyarrow.parquet as pq
 from safetensors.numpy import load_file
 
-from scalebound import sampling
-from scalebound.architecture_id import read_architecture
+from scalebound.artifacts.architecture import read_architecture
+from scalebound.artifacts.certificate import read_certificate
+from scalebound.artifacts.family_tables import read_family_table
+from scalebound.artifacts.provenance import read_json
+from scalebound.artifacts.windows import read as read_windows
 from scalebound.audit.findings import Finding
 from scalebound.audit.identities import read_identity
-from scalebound.bounds_table import read_family_table
-from scalebound.certificate_file import read_certificate
 from scalebound.commands import decode, figures
 from scalebound.commands.bound import evaluate_files
 from scalebound.commands.certificates import certificates_text
@@ -28,9 +29,8 @@ from scalebound.commands.verify import INPUTS, certificate_problems
 from scalebound.corpus.rows import open_rows
 from scalebound.figures import style
 from scalebound.progress import progress
-from scalebound.provenance import read_json
 from scalebound.quantization import message
-from scalebound.windows import read as read_windows
+from scalebound.scoring import sampling
 
 TOLERANCE = 1e-9
 

@@ -2,16 +2,16 @@
 
 import numpy as np
 
+from scalebound.artifacts.family_tables import read_family_table
+from scalebound.artifacts.hessian import read_hessian
+from scalebound.artifacts.provenance import read_json
 from scalebound.audit.findings import Finding
 from scalebound.audit.recompute import TOLERANCE, check_text
-from scalebound.bounds_table import read_family_table
 from scalebound.commands import spectra
 from scalebound.commands.hessian_nodes import nodes_text
 from scalebound.commands.hessian_summary import summary_text
 from scalebound.commands.quantizability import LOSSES, quantizability_text
 from scalebound.curvature.quadrature import described
-from scalebound.hessian_file import read_hessian
-from scalebound.provenance import read_json
 
 
 def check_quantizability(job, folder):

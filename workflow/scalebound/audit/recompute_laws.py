@@ -6,9 +6,10 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 
+from scalebound.artifacts.family_tables import LOSS_CURVES, read_family_table
+from scalebound.artifacts.provenance import read_json
 from scalebound.audit.findings import Finding
 from scalebound.audit.recompute import check_text, first_difference
-from scalebound.bounds_table import LOSS_CURVES, read_family_table
 from scalebound.commands.ablate import ablated
 from scalebound.commands.ablations import ablations_text
 from scalebound.commands.gap_law import gap_texts
@@ -16,9 +17,8 @@ from scalebound.commands.information import information_text
 from scalebound.commands.loss_curves import curves_text
 from scalebound.commands.overtraining import overtraining_text
 from scalebound.commands.scaling_law import law_text
-from scalebound.config import Bound
-from scalebound.provenance import read_json
-from scalebound.study_settings import Ablations, Extrapolation, Information
+from scalebound.configuration.config import Bound
+from scalebound.configuration.studies import Ablations, Extrapolation, Information
 
 FIT_TOLERANCE = 1e-2  # relative: optimizers end elsewhere in the same flat valley on another machine
 

@@ -4,6 +4,8 @@ import json
 
 import numpy as np
 
+from scalebound.artifacts.trajectory_scores import COLUMNS, read_trajectory
+from scalebound.artifacts.windows import read as read_windows
 from scalebound.audit import recompute_curvature
 from scalebound.audit.findings import Finding
 from scalebound.audit.recompute import check_text, first_difference
@@ -11,12 +13,10 @@ from scalebound.commands.baseline import evaluate_baseline
 from scalebound.commands.baselines import baselines_text
 from scalebound.commands.bound_trajectory import evaluate_trajectory
 from scalebound.commands.trajectory import trajectory_text
-from scalebound.config import TrainingRun
+from scalebound.configuration.config import TrainingRun
 from scalebound.corpus import documents, heldout, tokenizer
 from scalebound.corpus.rows import open_rows
-from scalebound.trajectory import draw, steps_of
-from scalebound.trajectory_scores import COLUMNS, read_trajectory
-from scalebound.windows import read as read_windows
+from scalebound.scoring.trajectory import draw, steps_of
 
 
 def check_trajectory_scores(job, folder):

@@ -4,15 +4,15 @@ import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from scalebound.artifacts.provenance import read_json
 from scalebound.audit import chain, recompute, recompute_laws, recompute_studies
 from scalebound.audit.expected import jobs_of_family
 from scalebound.audit.findings import Finding
 from scalebound.errors import InputError
 from scalebound.hub.shared_weights import shared_weights
-from scalebound.plan import Plan
+from scalebound.plan.plan import Plan
+from scalebound.plan.studies import STUDIES
 from scalebound.progress import progress
-from scalebound.provenance import read_json
-from scalebound.studies import STUDIES
 
 _CHECKS = (
     recompute_studies.CHECKS

@@ -2,15 +2,15 @@
 
 import numpy as np
 
-from scalebound import atomic
+from scalebound.artifacts import atomic
+from scalebound.artifacts.parquet import read_parquet
+from scalebound.artifacts.provenance import check_keys, identity, read_json
+from scalebound.artifacts.scores import read_scores
 from scalebound.bounds.ablation import Case, ablate
 from scalebound.commands.arguments import add_settings, read_json_option, read_settings
-from scalebound.config import Bound
+from scalebound.configuration.config import Bound
+from scalebound.configuration.studies import Ablations
 from scalebound.errors import InputError, first_line
-from scalebound.provenance import check_keys, identity, read_json
-from scalebound.score_table import read_scores
-from scalebound.study_settings import Ablations
-from scalebound.tables import read_parquet
 
 INPUTS = ("bounds", "scores", "quantized_scores", "references")
 

@@ -2,9 +2,9 @@
 
 import pandas as pd
 
+from scalebound.artifacts.parquet import write_text_table
+from scalebound.artifacts.provenance import identity, read_json
 from scalebound.errors import InputError
-from scalebound.provenance import identity, read_json
-from scalebound.tables import write_text_table
 
 COLUMNS = ("checkpoint", "n_params", "ablation", "setting", "x", "bound", "gap", "low", "high", "C", "train_loss")
 

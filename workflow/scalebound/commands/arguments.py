@@ -2,9 +2,9 @@
 
 import json
 
-from scalebound.config import parse
+from scalebound.configuration.config import parse
+from scalebound.configuration.types import members_of
 from scalebound.errors import InputError
-from scalebound.schema_types import members_of
 
 
 def add_settings(parser, model):

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from scalebound import atomic
+from scalebound.artifacts import atomic
 from scalebound.audit.run import audit
 from scalebound.errors import InputError, printable
 
@@ -32,7 +32,7 @@ def run(arguments):
     if not arguments.no_manifest:
         made.append(_write_manifest(Path(arguments.results) / "manifest.tsv", outcome.manifest))
     if arguments.page:
-        from scalebound.audit.page import write_page
+        from scalebound.audit.page.page import write_page
 
         write_page(arguments.results, arguments.page, outcome.findings, summary(outcome), numbers=not arguments.hashes_only)
         made.append(arguments.page)

@@ -2,17 +2,17 @@
 
 import dataclasses
 
-from scalebound import atomic, windows
+from scalebound.artifacts import atomic, windows
+from scalebound.artifacts.provenance import check_keys, file_sha256, identity, read_json
+from scalebound.artifacts.scores import read_scores, standard_error, windows_digest
 from scalebound.bounds.complexity import alpha_grid
 from scalebound.bounds.document_level import document_bound
 from scalebound.commands.arguments import add_settings, read_settings
-from scalebound.config import Bound, parse
+from scalebound.configuration.config import Bound, parse
 from scalebound.corpus.document_lengths import document_weights
 from scalebound.corpus.rows import open_rows
 from scalebound.errors import InputError
-from scalebound.provenance import check_keys, file_sha256, identity, read_json
-from scalebound.sampling import rows_to_draw_from
-from scalebound.score_table import read_scores, standard_error, windows_digest
+from scalebound.scoring.sampling import rows_to_draw_from
 
 NEEDS = {"checkpoint": dict, "vocab_size": int, "n_tokens": int, "nominal": dict}
 INPUTS = ("bounds", "scores", "windows", "tokens", "stream", "heldout", "heldout_quantized")

@@ -4,11 +4,11 @@ import math
 
 import pandas as pd
 
-from scalebound.bounds_table import CERTIFICATES, read_family_table
+from scalebound.artifacts.family_tables import CERTIFICATES, read_family_table
+from scalebound.artifacts.parquet import write_text_table
+from scalebound.artifacts.provenance import identity, read_json
 from scalebound.commands.table import read_bounds
 from scalebound.errors import InputError, first_line
-from scalebound.provenance import identity, read_json
-from scalebound.tables import write_text_table
 
 _BOUNDS = ("train_loss", "quantized_loss", "paper_bound", "freedman_bound", "geometric_bound", "azuma_bound")
 

@@ -34,19 +34,19 @@ def add_arguments(parser):
 def run(arguments):
     import torch
 
-    from scalebound import model_files
+    from scalebound.models import files
 
     if min(arguments.windows, arguments.threads, arguments.repetitions) < 1:
         raise InputError("bench-score", "a count below 1", "Give at least one window, thread and repetition")
     torch.set_num_threads(arguments.threads)
-    device = model_files.choose_device(arguments.device)
+    device = files.choose_device(arguments.device)
     table = Table(box=box.SIMPLE_HEAD)
     for name in ("model", "parameters", "tokens/s", "peak memory", "statistics / forward pass"):
         table.add_column(name, justify="right")
     for shape in arguments.shapes:
         table.add_row(shape, *_measure(shape, arguments, device))
     Console().print(table)
-    print(f"{model_files.device_name(device)}, {arguments.dtype}, {arguments.windows} windows of 2048 predictions, {arguments.threads} CPU threads")
+    print(f"{files.device_name(device)}, {arguments.dtype}, {arguments.windows} windows of 2048 predictions, {arguments.threads} CPU threads")
     return []
 
 
@@ -54,8 +54,8 @@ def _measure(shape, arguments, device):
     import psutil
     import torch
 
-    from scalebound import scoring
-    from scalebound.models import DTYPES
+    from scalebound.models.loading import DTYPES
+    from scalebound.scoring import scoring
 
     model = _model(shape, DTYPES[arguments.dtype], device)
     tokens = np.random.default_rng(0).integers(0, SHAPES[shape][3], size=(arguments.windows, 2049))

@@ -1,13 +1,13 @@
 """Generalization bounds of one quantized checkpoint: plug-in estimates from its token scores."""
 
-from scalebound import atomic
+from scalebound.artifacts import atomic
+from scalebound.artifacts.provenance import check_keys, identity, read_json
+from scalebound.artifacts.scores import read_scores, windows_digest
 from scalebound.bounds.evaluation import Problem, evaluate
 from scalebound.commands.arguments import add_settings, read_settings
-from scalebound.config import Bound, parse
+from scalebound.configuration.config import Bound, parse
 from scalebound.errors import InputError
-from scalebound.provenance import check_keys, identity, read_json
 from scalebound.quantization.message import CODE_STAGES
-from scalebound.score_table import read_scores, windows_digest
 
 MODEL_NEEDS = {"checkpoint": dict, "n_params": int, "vocab_size": int}
 CODE_NEEDS = {"nominal_bits_per_param": float, "coded_bits_per_param": float, "nominal_bits": int, "code_length_bits": int}

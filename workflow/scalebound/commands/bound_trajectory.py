@@ -1,13 +1,13 @@
 """Generalization bounds along training: plug-in estimates from the token scores of every kept checkpoint, at the nominal code length."""
 
-from scalebound import atomic
+from scalebound.artifacts import atomic
+from scalebound.artifacts.provenance import check_keys, identity, read_json
+from scalebound.artifacts.trajectory_scores import read_trajectory
 from scalebound.bounds.evaluation import Problem, evaluate
 from scalebound.commands.arguments import add_settings, read_settings
-from scalebound.config import Bound, GridQuantizer, TrainingRun, parse
+from scalebound.configuration.config import Bound, GridQuantizer, TrainingRun, parse
 from scalebound.errors import InputError
 from scalebound.progress import progress
-from scalebound.provenance import check_keys, identity, read_json
-from scalebound.trajectory_scores import read_trajectory
 
 MODEL_NEEDS = {"checkpoint": dict, "n_params": int, "vocab_size": int}
 

@@ -2,11 +2,11 @@
 
 import pandas as pd
 
-from scalebound.certificate_file import read_certificate
+from scalebound.artifacts.certificate import read_certificate
+from scalebound.artifacts.parquet import write_text_table
+from scalebound.artifacts.provenance import identity, read_json
 from scalebound.commands.table import read_bounds
 from scalebound.errors import InputError
-from scalebound.provenance import identity, read_json
-from scalebound.tables import write_text_table
 
 
 def add_arguments(parser):

@@ -2,16 +2,16 @@
 
 from pathlib import Path
 
-from scalebound import atomic, windows
-from scalebound.architecture_id import read_architecture
+from scalebound.artifacts import atomic, windows
+from scalebound.artifacts.architecture import read_architecture
+from scalebound.artifacts.provenance import check_keys, describe_files, file_sha256, identity, read_json
+from scalebound.artifacts.scores import read_scores, windows_digest
 from scalebound.bounds.ceilings import Grids as CeilingGrids
 from scalebound.bounds.certificate import CertificateSettings, certify
 from scalebound.commands.arguments import add_settings, read_json_option, read_settings
-from scalebound.config import Certificate, Grids
+from scalebound.configuration.config import Certificate, Grids
 from scalebound.errors import InputError
-from scalebound.provenance import check_keys, describe_files, file_sha256, identity, read_json
 from scalebound.quantization import message
-from scalebound.score_table import read_scores, windows_digest
 
 COPIES = ("model.sbq", "architecture.json", "windows.parquet")
 SAMPLING = "unbiased"  # of the windows of every certificate: a uniform draw of what the checkpoint saw

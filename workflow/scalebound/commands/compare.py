@@ -1,10 +1,10 @@
 """Put a family's bounds beside published ones of the same checkpoints: comparison.csv."""
 
-from scalebound.bounds_table import read_family_table
+from scalebound.artifacts.family_tables import read_family_table
+from scalebound.artifacts.parquet import write_text_table
+from scalebound.artifacts.provenance import identity
+from scalebound.configuration.tab_separated import read_tab_separated
 from scalebound.errors import InputError
-from scalebound.provenance import identity
-from scalebound.tab_separated import read_tab_separated
-from scalebound.tables import write_text_table
 
 QUANTITIES = ("train_loss", "paper_bound", "azuma_bound")
 PUBLISHED = ["checkpoint", *QUANTITIES]

@@ -2,13 +2,13 @@
 
 from pathlib import Path
 
-from scalebound import atomic, windows
-from scalebound.architecture_id import read_architecture
+from scalebound.artifacts import atomic, windows
+from scalebound.artifacts.architecture import read_architecture
+from scalebound.artifacts.provenance import describe_files, identity
 from scalebound.commands.arguments import add_settings, read_settings
-from scalebound.provenance import describe_files, identity
+from scalebound.configuration.rate import RateSettings
 from scalebound.quantization.message import code_length_bits
 from scalebound.quantization.rate import message, storage
-from scalebound.quantization.rate.settings import RateSettings
 from scalebound.quantization.round_trip import check_round_trip
 
 
@@ -27,15 +27,15 @@ def add_arguments(parser):
 def run(arguments):
     import torch
 
-    from scalebound import model_files, models
+    from scalebound.models import files, loading
     from scalebound.quantization.rate.compress import compress
 
     settings, architecture = read_settings(arguments, RateSettings), read_architecture(arguments.architecture)
     # one thread: a sum's order, and with it every bit of the result, does not depend on the machine's load
     torch.set_num_threads(1)
     calibration, tuning = (windows.read(path)[1] for path in (arguments.calibration, arguments.tuning))
-    description = model_files.read_description(arguments.model)
-    model = models.load_described(description, torch.device("cpu"), "float32")
+    description = files.read_description(arguments.model)
+    model = loading.load_described(description, torch.device("cpu"), "float32")
     found = compress(model, architecture["parameters"], settings, calibration, tuning, arguments.predictions)
     data, sizes = message.encode(found.tensors, architecture)
     check_round_trip(found.tensors, message.decode(data, architecture))

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from scalebound import crate
+from scalebound.audit import crate
 
 
 def add_arguments(parser):

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import numpy as np
 
-from scalebound import atomic
-from scalebound.architecture_id import read_architecture
+from scalebound.artifacts import atomic
+from scalebound.artifacts.architecture import read_architecture
+from scalebound.artifacts.provenance import describe_files, identity
+from scalebound.artifacts.tensors import write_tensors
 from scalebound.errors import InputError
-from scalebound.provenance import describe_files, identity
 from scalebound.quantization import message
 from scalebound.quantization.integers import from_matrix
-from scalebound.tensor_files import write_tensors
 
 FILES = ("config.json", "model.safetensors")
 

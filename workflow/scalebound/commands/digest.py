@@ -1,6 +1,6 @@
 """Print the code digest of a stage: the same for every comment, docstring and format of its modules."""
 
-from scalebound.code_digest import stage_digest
+from scalebound.artifacts.code_digest import stage_digest
 
 
 def add_arguments(parser):

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from scalebound.artifacts.parquet import write_parquet
+from scalebound.artifacts.provenance import identity
 from scalebound.commands.arguments import add_settings, read_settings
+from scalebound.configuration.streams import WheelStream
 from scalebound.corpus import documents
-from scalebound.provenance import identity
-from scalebound.stream_settings import WheelStream
-from scalebound.tables import write_parquet
 
 
 def add_arguments(parser):

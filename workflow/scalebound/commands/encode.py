@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
-from scalebound import atomic
-from scalebound.architecture_id import read_architecture
+from scalebound.artifacts import atomic
+from scalebound.artifacts.architecture import read_architecture
+from scalebound.artifacts.provenance import describe_files, identity
 from scalebound.commands.arguments import add_settings, read_settings
-from scalebound.config import GridQuantizer
+from scalebound.configuration.config import GridQuantizer
 from scalebound.errors import InputError
-from scalebound.provenance import describe_files, identity
 from scalebound.quantization import message, storage
 from scalebound.quantization.round_trip import check_round_trip
 

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from scalebound import atomic
+from scalebound.artifacts import atomic
+from scalebound.artifacts.provenance import check_keys, file_sha256, identity, read_json
 from scalebound.commands.arguments import read_json_option
-from scalebound.config import Hub
-from scalebound.provenance import check_keys, file_sha256, identity, read_json
+from scalebound.configuration.config import Hub
 
 
 def add_arguments(parser):

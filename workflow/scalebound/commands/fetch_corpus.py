@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from scalebound import atomic
+from scalebound.artifacts import atomic
+from scalebound.artifacts.provenance import describe_files, identity
 from scalebound.commands.arguments import add_settings, read_settings
+from scalebound.configuration.streams import WheelStream
 from scalebound.corpus import wheels
-from scalebound.provenance import describe_files, identity
-from scalebound.stream_settings import WheelStream
 
 
 def add_arguments(parser):

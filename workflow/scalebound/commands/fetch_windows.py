@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
+from scalebound.artifacts.provenance import read_json
 from scalebound.commands.arguments import add_settings, read_json_option, read_settings
 from scalebound.commands.sample import write_draw
-from scalebound.config import Draw, Hub
-from scalebound.provenance import read_json
+from scalebound.configuration.config import Draw, Hub
 
 
 def add_arguments(parser):

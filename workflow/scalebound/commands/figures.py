@@ -1,6 +1,7 @@
 """Draw one figure of a family from its table of bounds."""
 
-from scalebound.bounds_table import TABLES, read_family_table
+from scalebound.artifacts.family_tables import TABLES, read_family_table
+from scalebound.artifacts.provenance import identity
 from scalebound.errors import InputError
 from scalebound.figures import (
     ablations,
@@ -22,8 +23,7 @@ from scalebound.figures import (
     terms,
     trajectory,
 )
-from scalebound.plan import FIGURES as TABLE_OF
-from scalebound.provenance import identity
+from scalebound.plan.plan import FIGURES as TABLE_OF
 
 FIGURES = {
     "bounds_by_size": bounds_by_size,

@@ -2,15 +2,15 @@
 
 import pandas as pd
 
-from scalebound.bounds_table import BOUNDS, CERTIFICATES, INFORMATION, LAWS, read_family_table
+from scalebound.artifacts.family_tables import BOUNDS, CERTIFICATES, INFORMATION, LAWS, read_family_table
+from scalebound.artifacts.parquet import write_text_table
+from scalebound.artifacts.provenance import identity
 from scalebound.commands.arguments import add_settings, read_settings
 from scalebound.commands.scaling_law import FAMILY
+from scalebound.configuration.studies import Extrapolation
 from scalebound.laws import carried_over
 from scalebound.laws.gap import fit_power_law
 from scalebound.laws.published_models import read_models
-from scalebound.provenance import identity
-from scalebound.study_settings import Extrapolation
-from scalebound.tables import write_text_table
 
 COLUMNS = ("series", "kind", "model", "n_params", "n_tokens", "tokens_per_param", "C", "sigma", "loss", *(f"term_{name}" for name in carried_over.TERMS), "gap")
 

@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
-from scalebound import atomic
+from scalebound.artifacts import atomic
+from scalebound.artifacts.provenance import describe_files, identity
 from scalebound.commands.arguments import add_settings, read_settings
+from scalebound.configuration.streams import OracleStream
 from scalebound.corpus import rows
 from scalebound.errors import InputError
-from scalebound.provenance import describe_files, identity
-from scalebound.stream_settings import OracleStream
 
 FILES = ("config.json", "model.safetensors")
 

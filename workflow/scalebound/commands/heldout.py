@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
-from scalebound import windows
+from scalebound.artifacts import windows
+from scalebound.artifacts.provenance import identity
 from scalebound.commands.arguments import add_settings, read_json_option, read_settings
+from scalebound.configuration.streams import WheelStream
+from scalebound.configuration.studies import Baselines
 from scalebound.corpus import documents, heldout, tokenizer
-from scalebound.provenance import identity
-from scalebound.stream_settings import WheelStream
-from scalebound.study_settings import Baselines
 
 
 def add_arguments(parser):

@@ -1,13 +1,13 @@
 """Spectral density of the Hessian of the mean token loss, by stochastic Lanczos quadrature on calibration windows."""
 
-from scalebound import atomic, windows
+from scalebound.artifacts import atomic, windows
+from scalebound.artifacts.provenance import identity, read_json
 from scalebound.commands.arguments import add_settings, read_settings
-from scalebound.config import Scoring, parse
+from scalebound.configuration.config import Scoring, parse
+from scalebound.configuration.studies import Hessian
 from scalebound.curvature import quadrature
 from scalebound.errors import InputError
 from scalebound.progress import progress
-from scalebound.provenance import identity, read_json
-from scalebound.study_settings import Hessian
 
 # tokens of one double backward pass: beyond this a CPU is limited by its caches, a GPU by its memory
 TOKENS_PER_BATCH = {"cpu": 1024, "cuda": 8192}
@@ -40,17 +40,17 @@ def run(arguments):
 def _computed(arguments, settings, inputs):
     import torch
 
-    from scalebound import model_files, models
     from scalebound.curvature.loss_hessian import LossHessian
+    from scalebound.models import files, loading
 
     torch.set_num_threads(arguments.threads)
-    device = model_files.choose_device(parse(Scoring, {"device": arguments.device}, "--device").device)
+    device = files.choose_device(parse(Scoring, {"device": arguments.device}, "--device").device)
     _, tokens, _ = windows.read(arguments.calibration)
     if settings.windows > len(tokens):
         found = f"studies.hessian.windows {settings.windows}, the draw has {len(tokens)}"
         raise InputError(arguments.calibration, found, "Lower it, or raise sampling.calibration.windows")
-    description = model_files.read_description(arguments.model)
-    model = models.load_described(description, device, "float32")
+    description = files.read_description(arguments.model)
+    model = loading.load_described(description, device, "float32")
     size = max(1, TOKENS_PER_BATCH[device.type] // (tokens.shape[1] - 1))
     hessian = LossHessian(model, tokens[: settings.windows], size)
     loss, norm = hessian.loss_and_gradient_norm()
@@ -60,7 +60,7 @@ def _computed(arguments, settings, inputs):
         settings.model_dump(),
         packages=["torch", "transformers", "scipy"],
         model_files=description["files"],
-        device=model_files.device_name(device),
+        device=files.device_name(device),
         dtype="float32",
         windows_per_batch=size,
         threads=arguments.threads,

@@ -2,9 +2,9 @@
 
 import pandas as pd
 
-from scalebound.hessian_file import read_hessian
-from scalebound.provenance import identity
-from scalebound.tables import write_text_table
+from scalebound.artifacts.hessian import read_hessian
+from scalebound.artifacts.parquet import write_text_table
+from scalebound.artifacts.provenance import identity
 
 
 def add_arguments(parser):

@@ -3,10 +3,10 @@
 import numpy as np
 import pandas as pd
 
+from scalebound.artifacts.hessian import read_hessian
+from scalebound.artifacts.parquet import write_text_table
+from scalebound.artifacts.provenance import identity
 from scalebound.curvature.quadrature import integral, mean_and_error
-from scalebound.hessian_file import read_hessian
-from scalebound.provenance import identity
-from scalebound.tables import write_text_table
 
 # curvature in nats per squared unit of weight; much smaller, and nodes near zero, which are far apart, would decide the dimension
 SOFT = 0.1

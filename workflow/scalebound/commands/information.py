@@ -3,16 +3,16 @@
 import numpy as np
 import pandas as pd
 
+from scalebound.artifacts.family_tables import LAWS, LOSS_CURVES, read_family_table
+from scalebound.artifacts.parquet import write_text_table
+from scalebound.artifacts.provenance import identity
+from scalebound.artifacts.scores import read_scores, standard_error
 from scalebound.bounds.evaluation import Problem, evaluate
-from scalebound.bounds_table import LAWS, LOSS_CURVES, read_family_table
 from scalebound.commands.arguments import add_settings, read_settings
 from scalebound.commands.scaling_law import FAMILY
-from scalebound.config import Bound
+from scalebound.configuration.config import Bound
 from scalebound.errors import InputError
 from scalebound.laws import chinchilla
-from scalebound.provenance import identity
-from scalebound.score_table import read_scores, standard_error
-from scalebound.tables import write_text_table
 
 BOUNDS = {"paper": "bound_information", "freedman": "freedman_information", "geometric": "geometric_information", "azuma": "azuma_information"}
 

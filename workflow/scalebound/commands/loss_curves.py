@@ -3,12 +3,12 @@
 import numpy as np
 import pandas as pd
 
-from scalebound.bounds_table import BOUNDS, TRAJECTORY, read_family_table
+from scalebound.artifacts.family_tables import BOUNDS, TRAJECTORY, read_family_table
+from scalebound.artifacts.parquet import read_parquet, write_text_table
+from scalebound.artifacts.provenance import identity
 from scalebound.commands.arguments import read_json_option
+from scalebound.configuration.types import Model, Slug
 from scalebound.laws import prequential
-from scalebound.provenance import identity
-from scalebound.schema_types import Model, Slug
-from scalebound.tables import read_parquet, write_text_table
 
 COLUMNS = ("line", "checkpoint", "status", "n_params", "vocab_size", "tokens", "loss", "information_nats")
 

@@ -3,10 +3,10 @@
 import numpy as np
 import pyarrow as pa
 
-from scalebound import windows
-from scalebound.config import Scoring, parse
-from scalebound.provenance import identity
-from scalebound.tables import write_parquet
+from scalebound.artifacts import windows
+from scalebound.artifacts.parquet import write_parquet
+from scalebound.artifacts.provenance import identity
+from scalebound.configuration.config import Scoring, parse
 
 
 def add_arguments(parser):
@@ -20,14 +20,14 @@ def add_arguments(parser):
 def run(arguments):
     import torch
 
-    from scalebound import model_files, models
     from scalebound.curvature.input_moments import input_spectra
+    from scalebound.models import files, loading
 
     torch.set_num_threads(arguments.threads)
-    device = model_files.choose_device(parse(Scoring, {"device": arguments.device}, "--device").device)
+    device = files.choose_device(parse(Scoring, {"device": arguments.device}, "--device").device)
     _, tokens, _ = windows.read(arguments.calibration)
-    description = model_files.read_description(arguments.model)
-    model = models.load_described(description, device, "float32")
+    description = files.read_description(arguments.model)
+    model = loading.load_described(description, device, "float32")
     spectra = input_spectra(model, tokens[:, :-1], arguments.model)
     made_of = identity(
         "moments",
@@ -35,7 +35,7 @@ def run(arguments):
         {},
         packages=["torch", "transformers"],
         model_files=description["files"],
-        device=model_files.device_name(device),
+        device=files.device_name(device),
         dtype="float32",
         threads=arguments.threads,
     )

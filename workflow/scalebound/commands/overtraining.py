@@ -3,14 +3,14 @@
 import numpy as np
 import pandas as pd
 
-from scalebound.bounds_table import BOUNDS, LAWS, read_family_table
+from scalebound.artifacts.family_tables import BOUNDS, LAWS, read_family_table
+from scalebound.artifacts.parquet import write_text_table
+from scalebound.artifacts.provenance import identity
 from scalebound.commands.arguments import add_settings, read_settings
 from scalebound.commands.scaling_law import FAMILY
+from scalebound.configuration.studies import Extrapolation
 from scalebound.laws import carried_over
 from scalebound.laws.published_models import read_models
-from scalebound.provenance import identity
-from scalebound.study_settings import Extrapolation
-from scalebound.tables import write_text_table
 
 
 def add_arguments(parser):

@@ -8,13 +8,13 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from scalebound.checkpoints import Checkpoint
-from scalebound.config import parse, parse_config
+from scalebound.artifacts.provenance import read_json
+from scalebound.configuration.checkpoints import Checkpoint
+from scalebound.configuration.config import parse, parse_config
 from scalebound.counts import short_count
 from scalebound.errors import InputError
-from scalebound.plan import Plan
-from scalebound.provenance import read_json
-from scalebound.run_costs import EFFICIENCY, estimate, matrix_product_rate
+from scalebound.plan.plan import Plan
+from scalebound.plan.run_costs import EFFICIENCY, estimate, matrix_product_rate
 
 STAGES = {"fetched": "fetch/fetched.json", "drawn": "sample/score/windows.parquet", "scored": "score/scores.parquet"}
 
@@ -25,11 +25,11 @@ def add_arguments(parser):
 
 
 def run(arguments):
-    from scalebound import model_files
+    from scalebound.models import files
 
     content = json.loads(arguments.config)
     plan = Plan(parse_config(content["config"]), [parse(Checkpoint, row, "--config") for row in content["checkpoints"]])
-    device = model_files.choose_device(plan.config.scoring.device)
+    device = files.choose_device(plan.config.scoring.device)
     rate = matrix_product_rate(device, plan.config.scoring.dtype)
     located = located_rows(plan, Path(arguments.results))
     costs = {row.slug: _cost(plan, row, located.get(row.slug)) for row in plan.checkpoints.values()}
@@ -51,7 +51,7 @@ def located_rows(plan, results):
 
 
 def _cost(plan, row, hub):
-    from scalebound.architecture import describe
+    from scalebound.models.architecture import describe
 
     row_tokens = plan.config.streams[row.stream].row_tokens
     if hub is None:
@@ -72,7 +72,7 @@ def _configuration(hub, attempts):
 
 
 def _print(plan, costs, device, rate, results):
-    from scalebound import model_files
+    from scalebound.models import files
 
     console = Console(width=None if os.isatty(1) else 132)
     table = Table(box=box.SIMPLE_HEAD)
@@ -86,14 +86,14 @@ def _print(plan, costs, device, rate, results):
     console.print(table)
     total = sum(cost.hours(rate) for cost in costs.values())
     console.print(
-        f"{model_files.device_name(device)}: {rate / 1e12:.2f} TFLOP/s measured on {plan.config.scoring.dtype} matrix products, of which {EFFICIENCY:.0%} "
+        f"{files.device_name(device)}: {rate / 1e12:.2f} TFLOP/s measured on {plan.config.scoring.dtype} matrix products, of which {EFFICIENCY:.0%} "
         f"are counted on: {total:.1f} hours in all, {sum(c.download_bytes for c in costs.values()) / 1e9:.0f} GB to download, "
         f"{sum(c.results_bytes for c in costs.values()) / 1e9:.0f} GB of results.",
         highlight=False,
         soft_wrap=True,
     )
     largest = max(cost.quantize_memory_bytes for cost in costs.values())
-    if device.type == "cuda" and largest > model_files.device_memory():
+    if device.type == "cuda" and largest > files.device_memory():
         console.print(f"notice: {largest / 1e9:.0f} GB to quantize do not fit into one device's memory; with several, models are spread over them")
 
 

@@ -1,10 +1,10 @@
 """What rounding costs against bits per parameter, for every quantizer of a family that takes a number of bits: quantizability.csv."""
 
-from scalebound.bounds_table import Columns, read_family_table
+from scalebound.artifacts.family_tables import Columns, read_family_table
+from scalebound.artifacts.parquet import write_text_table
+from scalebound.artifacts.provenance import identity
 from scalebound.commands.arguments import read_json_option
 from scalebound.errors import InputError
-from scalebound.provenance import identity
-from scalebound.tables import write_text_table
 
 LOSSES = Columns(("checkpoint", "quantizer"), ("n_params", "n_tokens", "nominal_bits_per_param", "coded_bits_per_param", "train_loss", "quantized_loss"))
 

@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from scalebound import atomic, windows
-from scalebound.architecture_id import read_architecture
+from scalebound.artifacts import atomic, windows
+from scalebound.artifacts.architecture import read_architecture
+from scalebound.artifacts.provenance import identity
 from scalebound.commands.arguments import add_settings, read_settings
-from scalebound.config import GridQuantizer, Scoring, parse
-from scalebound.provenance import identity
+from scalebound.configuration.config import GridQuantizer, Scoring, parse
 
 
 def add_arguments(parser):
@@ -23,17 +23,17 @@ def add_arguments(parser):
 def run(arguments):
     import torch
 
-    from scalebound import model_files, models
+    from scalebound.models import files, loading
     from scalebound.quantization import storage
     from scalebound.quantization.whole_model import quantize_model
 
     settings = read_settings(arguments, GridQuantizer)
-    device = model_files.choose_device(parse(Scoring, {"device": arguments.device}, "--device").device)
+    device = files.choose_device(parse(Scoring, {"device": arguments.device}, "--device").device)
     torch.set_num_threads(arguments.threads)
     architecture = read_architecture(arguments.architecture)
     _, tokens, _ = windows.read(arguments.calibration)
-    description = model_files.read_description(arguments.model)
-    model = models.load_described(description, device, "float32")
+    description = files.read_description(arguments.model)
+    model = loading.load_described(description, device, "float32")
     done = quantize_model(model, architecture["parameters"], settings, tokens[:, :-1], arguments.model)
     made_of = identity(
         "quantize",
@@ -41,7 +41,7 @@ def run(arguments):
         settings.model_dump(),
         packages=["torch", "transformers"],
         model_files=description["files"],
-        device=model_files.device_name(device),
+        device=files.device_name(device),
         dtype="float32",
         threads=arguments.threads,
     )

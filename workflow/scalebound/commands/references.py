@@ -3,11 +3,11 @@
 import numpy as np
 import pyarrow as pa
 
-from scalebound import windows
+from scalebound.artifacts import windows
+from scalebound.artifacts.parquet import write_parquet
+from scalebound.artifacts.provenance import check_keys, identity, read_json
 from scalebound.commands.arguments import add_settings, read_settings
-from scalebound.config import Scoring
-from scalebound.provenance import check_keys, identity, read_json
-from scalebound.tables import write_parquet
+from scalebound.configuration.config import Scoring
 
 
 def add_arguments(parser):
@@ -22,16 +22,16 @@ def add_arguments(parser):
 def run(arguments):
     import torch
 
-    from scalebound import model_files, models
-    from scalebound.reference_losses import reference_losses
+    from scalebound.models import files, loading
+    from scalebound.scoring.reference_losses import reference_losses
 
     settings = read_settings(arguments, Scoring)
     torch.set_num_threads(arguments.threads)
-    device = model_files.choose_device(settings.device)
+    device = files.choose_device(settings.device)
     _, tokens, _ = windows.read(arguments.windows)
     alpha = closed_form_alpha_of(arguments.bounds)
-    description = model_files.read_description(arguments.model)
-    model = models.load_described(description, device, settings.dtype)
+    description = files.read_description(arguments.model)
+    model = loading.load_described(description, device, settings.dtype)
     found = reference_losses(model, tokens, alpha, f"references {arguments.model}")
     made_of = identity(
         "references",
@@ -39,7 +39,7 @@ def run(arguments):
         settings.model_dump() | {"alpha": alpha},
         packages=["torch", "transformers"],
         model_files=description["files"],
-        device=model_files.device_name(device),
+        device=files.device_name(device),
         dtype=settings.dtype,
         threads=arguments.threads,
     )

@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from scalebound import atomic
-from scalebound.checkpoints import Checkpoint
+from scalebound.artifacts import atomic
+from scalebound.artifacts.provenance import check_keys, describe_files, identity, read_json
 from scalebound.commands.arguments import add_settings, read_settings
+from scalebound.configuration.checkpoints import Checkpoint
 from scalebound.errors import InputError
-from scalebound.provenance import check_keys, describe_files, identity, read_json
 
 
 def add_arguments(parser):
@@ -19,13 +19,13 @@ def add_arguments(parser):
 
 
 def run(arguments):
-    from scalebound import model_files
-    from scalebound.architecture import describe
+    from scalebound.models import files
+    from scalebound.models.architecture import describe
 
     checkpoint = read_settings(arguments, Checkpoint)
     place, inputs = _local(Path(arguments.folder)) if arguments.folder else _released(arguments.fetched, checkpoint)
-    folder = model_files.folder_of(place)
-    model_files.check_weights(folder, place["files"])
+    folder = files.folder_of(place)
+    files.check_weights(folder, place["files"])
     architecture = describe(folder)
     made_of = identity("resolve", inputs, checkpoint.model_dump(exclude={"note"}), packages=["torch", "transformers"])
     atomic.write_json(arguments.out_architecture, {"identity": made_of, **architecture})

@@ -1,11 +1,11 @@
 """Resolve a released checkpoint: branch to commit, weight files to digests, and whether the branch serves the step it names (network)."""
 
-from scalebound import atomic
-from scalebound.checkpoints import Checkpoint
+from scalebound.artifacts import atomic
+from scalebound.artifacts.provenance import identity
 from scalebound.commands.arguments import add_settings, read_json_option, read_settings
-from scalebound.config import Hub
+from scalebound.configuration.checkpoints import Checkpoint
+from scalebound.configuration.config import Hub
 from scalebound.errors import InputError
-from scalebound.provenance import identity
 
 
 def add_arguments(parser):

@@ -1,10 +1,10 @@
 """Fix what a stream that the workflow does not make is: commit, files, rows (network for streams of the hub)."""
 
-from scalebound import atomic
+from scalebound.artifacts import atomic
+from scalebound.artifacts.provenance import identity
 from scalebound.commands.arguments import add_settings, read_json_option, read_settings
-from scalebound.config import Hub
-from scalebound.provenance import identity
-from scalebound.stream_settings import Stream
+from scalebound.configuration.config import Hub
+from scalebound.configuration.streams import Stream
 
 
 def add_arguments(parser):

@@ -2,8 +2,8 @@
 
 import json
 
-from scalebound import atomic
-from scalebound.provenance import identity
+from scalebound.artifacts import atomic
+from scalebound.artifacts.provenance import identity
 
 
 def add_arguments(parser):

@@ -2,11 +2,12 @@
 
 from pathlib import Path
 
-from scalebound import sampling, windows
+from scalebound.artifacts import windows
+from scalebound.artifacts.provenance import identity, read_json
 from scalebound.commands.arguments import add_settings, read_settings
-from scalebound.config import Draw
+from scalebound.configuration.config import Draw
 from scalebound.corpus.rows import MAKERS, open_rows
-from scalebound.provenance import identity, read_json
+from scalebound.scoring import sampling
 
 PACKAGES = ["datasets", "numpy"]
 

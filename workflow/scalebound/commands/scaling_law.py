@@ -2,12 +2,12 @@
 
 import pandas as pd
 
-from scalebound.bounds_table import LOSS_CURVES, read_family_table
+from scalebound.artifacts.family_tables import LOSS_CURVES, read_family_table
+from scalebound.artifacts.parquet import write_text_table
+from scalebound.artifacts.provenance import identity
 from scalebound.commands.arguments import add_settings, read_settings
+from scalebound.configuration.studies import Information
 from scalebound.laws import chinchilla
-from scalebound.provenance import identity
-from scalebound.study_settings import Information
-from scalebound.tables import write_text_table
 
 FAMILY = "this family"
 

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from scalebound import atomic
-from scalebound.checkpoints import Checkpoint
-from scalebound.config import Config
+from scalebound.artifacts import atomic
+from scalebound.configuration.checkpoints import Checkpoint
+from scalebound.configuration.config import Config
 
 SCHEMAS = {"config.schema.json": Config, "checkpoints.schema.json": Checkpoint}
 

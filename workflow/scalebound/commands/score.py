@@ -5,12 +5,12 @@ import time
 import numpy as np
 import pyarrow as pa
 
-from scalebound import windows
+from scalebound.artifacts import windows
+from scalebound.artifacts.parquet import write_parquet
+from scalebound.artifacts.provenance import check_keys, identity
 from scalebound.commands.arguments import add_settings, read_settings
-from scalebound.config import Scoring
+from scalebound.configuration.config import Scoring
 from scalebound.errors import InputError
-from scalebound.provenance import check_keys, identity
-from scalebound.tables import write_parquet
 
 
 def add_arguments(parser):
@@ -24,18 +24,19 @@ def add_arguments(parser):
 def run(arguments):
     import torch
 
-    from scalebound import model_files, models, scoring
+    from scalebound.models import files, loading
+    from scalebound.scoring import scoring
 
     settings = read_settings(arguments, Scoring)
     torch.set_num_threads(arguments.threads)
-    device = model_files.choose_device(settings.device)
+    device = files.choose_device(settings.device)
     _, tokens, drawn = windows.read(arguments.windows)
     check_keys(drawn, {"vocab_size": int}, arguments.windows)
-    description = model_files.read_description(arguments.model)
+    description = files.read_description(arguments.model)
     if drawn["vocab_size"] > description["vocab_size"]:
         found = f"windows of a vocabulary of {drawn['vocab_size']}, model output of {description['vocab_size']}"
         raise InputError(arguments.windows, found, "Sample from the stream that the checkpoint was trained on")
-    model = models.load_described(description, device, settings.dtype)
+    model = loading.load_described(description, device, settings.dtype)
     size = settings.windows_per_batch or scoring.batch_windows(model, tokens.shape[1] - 1)
     started = time.monotonic()
     scores = scoring.score(model, tokens, size, f"score {arguments.model}")
@@ -46,7 +47,7 @@ def run(arguments):
         settings.model_dump(),
         packages=["torch", "transformers"],
         model_files=description["files"],
-        device=model_files.device_name(device),
+        device=files.device_name(device),
         dtype=settings.dtype,
         windows_per_batch=size,
         threads=arguments.threads,

@@ -9,15 +9,15 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from scalebound.architecture_id import read_architecture
+from scalebound.artifacts.architecture import read_architecture
+from scalebound.artifacts.parquet import write_parquet
+from scalebound.artifacts.provenance import check_keys, file_sha256, identity, read_json
 from scalebound.commands.arguments import add_settings, read_json_option, read_settings
-from scalebound.config import GridQuantizer, Scoring, TrainingRun
+from scalebound.configuration.config import GridQuantizer, Scoring, TrainingRun
+from scalebound.configuration.studies import Trajectory
 from scalebound.corpus.rows import open_rows
 from scalebound.errors import InputError
-from scalebound.provenance import check_keys, file_sha256, identity, read_json
-from scalebound.study_settings import Trajectory
-from scalebound.tables import write_parquet
-from scalebound.trajectory import draw, steps_of
+from scalebound.scoring.trajectory import draw, steps_of
 
 FILES = ("config.json", "model.safetensors")
 
@@ -51,20 +51,21 @@ class Scorer:
         `calibration` are the windows that the quantizer looks at. As in the chain of jobs, it works in float32, and the
         weights are scored in the dtype of the settings.
         """
-        from scalebound import models, scoring
+        from scalebound.models import loading
         from scalebound.quantization.whole_model import quantize_model
+        from scalebound.scoring import scoring
 
-        plain = scoring.score(models.load_folder(folder, self.device, self.scoring.dtype), tokens, self.scoring.windows_per_batch, f"score {folder}")
-        model = models.load_folder(folder, self.device, "float32")
+        plain = scoring.score(loading.load_folder(folder, self.device, self.scoring.dtype), tokens, self.scoring.windows_per_batch, f"score {folder}")
+        model = loading.load_folder(folder, self.device, "float32")
         quantize_model(model, self.parameters, self.quantizer, calibration[:, :-1], folder)
-        model = model.to(models.DTYPES[self.scoring.dtype])
+        model = model.to(loading.DTYPES[self.scoring.dtype])
         return plain, scoring.score(model, tokens, self.scoring.windows_per_batch, f"score quantized {folder}")
 
 
 def run(arguments):
     import torch
 
-    from scalebound import model_files
+    from scalebound.models import files
 
     settings, training = read_settings(arguments, Trajectory), read_json_option(arguments.run, TrainingRun, "--run")
     quantizer, scoring = (read_json_option(arguments.quantizer, GridQuantizer, "--quantizer"), read_json_option(arguments.scoring, Scoring, "--scoring"))
@@ -74,7 +75,7 @@ def run(arguments):
         raise InputError(arguments.stream, f"{rows.rows} rows, the run reads {training.rows}", "Give the rows that the run was trained on")
     steps, folder = steps_of(training, arguments.last_step, settings.max_points), Path(arguments.checkpoints).parent
     check_checkpoints(arguments.checkpoints, steps)
-    scorer = Scorer(scoring, quantizer, architecture["parameters"], model_files.choose_device(scoring.device))
+    scorer = Scorer(scoring, quantizer, architecture["parameters"], files.choose_device(scoring.device))
     parts = []
     for step in steps:
         ids = draw(training, step, settings.windows, settings.seed)
@@ -88,7 +89,7 @@ def run(arguments):
         {name: getattr(arguments, name) for name in ("checkpoints", "architecture", "tokens", "stream")},
         made_with(settings, training, arguments.last_step, quantizer, scoring),
         packages=["numpy", "torch", "transformers"],
-        device=model_files.device_name(scorer.device),
+        device=files.device_name(scorer.device),
         dtype=scoring.dtype,
         threads=arguments.threads,
     )

@@ -3,11 +3,11 @@
 import numpy as np
 import pandas as pd
 
+from scalebound.artifacts.parquet import read_parquet, write_text_table
+from scalebound.artifacts.provenance import identity, read_json
 from scalebound.curvature import spectrum
 from scalebound.curvature.layer_names import kind_and_block
 from scalebound.errors import InputError
-from scalebound.provenance import identity, read_json
-from scalebound.tables import read_parquet, write_text_table
 
 # percent of the way from the largest eigenvalue to the smallest
 RANKS = tuple(range(0, 101, 5))

@@ -5,10 +5,10 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from scalebound.bounds_table import CERTIFICATES, read_family_table
+from scalebound.artifacts.family_tables import CERTIFICATES, read_family_table
+from scalebound.artifacts.provenance import check_keys, read_json
 from scalebound.counts import short_count
 from scalebound.errors import InputError
-from scalebound.provenance import check_keys, read_json
 
 LOOK = {"box": None, "padding": (0, 2, 0, 0), "collapse_padding": True, "title_style": "bold", "title_justify": "left"}
 

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from scalebound import atomic
+from scalebound.artifacts import atomic
+from scalebound.artifacts.parquet import write_parquet
+from scalebound.artifacts.provenance import describe_files, identity
+from scalebound.artifacts.tensors import full_disk_is_an_os_error
 from scalebound.commands.arguments import add_settings, read_settings
-from scalebound.config import TrainingRun
+from scalebound.configuration.config import TrainingRun
 from scalebound.corpus.rows import open_rows
-from scalebound.provenance import describe_files, identity
-from scalebound.tables import write_parquet
-from scalebound.tensor_files import full_disk_is_an_os_error
 
 PACKAGES = ["torch", "transformers"]
 FILES = ("config.json", "model.safetensors")
@@ -32,7 +32,7 @@ def add_arguments(parser):
 def run(arguments):
     import torch
 
-    from scalebound import training
+    from scalebound.models import training
 
     settings = read_settings(arguments, TrainingRun)
     # one thread: a sum's order, and with it every bit of the result, does not depend on the machine's load

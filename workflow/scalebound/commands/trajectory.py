@@ -2,9 +2,9 @@
 
 import pandas as pd
 
+from scalebound.artifacts.parquet import write_text_table
+from scalebound.artifacts.provenance import identity, read_json
 from scalebound.errors import InputError, first_line
-from scalebound.provenance import identity, read_json
-from scalebound.tables import write_text_table
 
 
 def add_arguments(parser):

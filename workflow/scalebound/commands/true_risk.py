@@ -7,11 +7,12 @@ bounds, not an estimate of it.
 import dataclasses
 from pathlib import Path
 
-from scalebound import atomic, sampling
+from scalebound.artifacts import atomic
+from scalebound.artifacts.provenance import check_keys, file_sha256, identity, read_json
 from scalebound.commands.generate import FILES
 from scalebound.corpus.rows import open_rows
 from scalebound.errors import InputError
-from scalebound.provenance import check_keys, file_sha256, identity, read_json
+from scalebound.scoring import sampling
 
 # standard errors by which the oracle's own loss may miss its entropy before the stream is taken for another's
 SUSPICIOUS = 6.0
@@ -30,7 +31,7 @@ def add_arguments(parser):
 def run(arguments):
     import torch
 
-    from scalebound import model_files, models
+    from scalebound.models import files, loading
     from scalebound.oracle.loading import load_oracle
     from scalebound.oracle.true_risk import true_risk
 
@@ -41,8 +42,8 @@ def run(arguments):
     certificate = _read_certificate(arguments.certificate)
     seen = sampling.rows_to_draw_from(rows, certificate["tokens"])
     oracle = load_oracle(arguments.oracle, rows.vocab_size, rows.row_tokens)
-    trained, decoded = (model_files.read_description(path) for path in (arguments.model, arguments.decoded))
-    loaded = [models.load_folder(model_files.folder_of(description), torch.device("cpu"), "float32") for description in (trained, decoded)]
+    trained, decoded = (files.read_description(path) for path in (arguments.model, arguments.decoded))
+    loaded = [loading.load_folder(files.folder_of(description), torch.device("cpu"), "float32") for description in (trained, decoded)]
     alpha, tokens = certificate["choice"]["point"]["alpha"], rows.read(range(seen))
     found = true_risk(oracle, *loaded, tokens, alpha, f"true risk {arguments.model}")
     _check_source(found, arguments)

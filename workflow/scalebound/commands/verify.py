@@ -11,18 +11,18 @@ from pathlib import Path
 
 import numpy as np
 
-from scalebound import windows
-from scalebound.architecture_id import read_architecture
+from scalebound.artifacts import windows
+from scalebound.artifacts.architecture import read_architecture
+from scalebound.artifacts.certificate import read_certificate
+from scalebound.artifacts.provenance import check_keys, file_sha256
+from scalebound.artifacts.scores import read_scores
 from scalebound.bounds import recheck
 from scalebound.bounds.ceilings import Grids, family_of
 from scalebound.bounds.certificate import CertificateSettings, choose, split
 from scalebound.bounds.token_scores import TokenScores
-from scalebound.certificate_file import read_certificate
 from scalebound.commands.certify import HOLDS_FOR, SAMPLING
 from scalebound.errors import InputError
 from scalebound.progress import progress
-from scalebound.provenance import check_keys, file_sha256
-from scalebound.score_table import read_scores
 
 SHARE, TOLERANCE, SEED = 0.05, 2e-3, 0
 CHOICE_TOLERANCE = 1e-4  # relative; where a search ends depends on the last bits of sums, and the forecast is flat there
@@ -133,8 +133,9 @@ def _score_again(folder, certificate, arguments):
     """Decode the message into a temporary folder, score a share of the windows, compare token by token."""
     import torch
 
-    from scalebound import model_files, models, scoring
     from scalebound.commands.decode import write_model
+    from scalebound.models import files, loading
+    from scalebound.scoring import scoring
 
     torch.set_num_threads(1)
     _, tokens, _ = windows.read(folder / "windows.parquet")
@@ -143,8 +144,8 @@ def _score_again(folder, certificate, arguments):
     nll, entropy, _ = read_scores(folder / "scores.parquet")
     with tempfile.TemporaryDirectory() as temporary, progress(1, "models", "decoding") as bar:
         write_model((folder / "model.sbq").read_bytes(), read_architecture(folder / "architecture.json"), Path(temporary), folder / "model.sbq")
-        device = model_files.choose_device(arguments.device)
-        model = models.load_folder(temporary, device, certificate["scored"]["dtype"])
+        device = files.choose_device(arguments.device)
+        model = loading.load_folder(temporary, device, certificate["scored"]["dtype"])
         bar.update(1)
     again = scoring.score(model, tokens[chosen], certificate["scored"]["windows_per_batch"], f"scoring {count} of {len(tokens)} windows again")
     apart = max(float(np.abs(again.nll - nll[chosen]).max()), float(np.abs(again.entropy - entropy[chosen]).max()))

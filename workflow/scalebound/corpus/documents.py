@@ -4,10 +4,10 @@ import hashlib
 import random
 from pathlib import Path
 
+from scalebound.artifacts.parquet import read_parquet
+from scalebound.configuration.streams import PYTHON
 from scalebound.corpus import wheels as wheel_files
 from scalebound.errors import InputError
-from scalebound.stream_settings import PYTHON
-from scalebound.tables import read_parquet
 
 SPLITS = ("tokenizer", "heldout", "train")
 _COLUMNS = {"position": int, "split": str, "wheel": str, "path": str, "bytes": int, "sha256": str}

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
+from scalebound.artifacts.provenance import read_json
 from scalebound.errors import InputError
-from scalebound.provenance import read_json
 
 # stages that write tokens.bin with stream.json beside it
 MAKERS = ("tokenize", "generate")

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
+from scalebound.artifacts.provenance import check_keys, parse_json
 from scalebound.errors import InputError, first_line
-from scalebound.provenance import check_keys, parse_json
 
 END_OF_DOCUMENT = "<|endoftext|>"
 END_OF_DOCUMENT_ID = 0

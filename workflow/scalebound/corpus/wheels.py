@@ -10,8 +10,8 @@ import zipfile
 import zlib
 from pathlib import Path
 
+from scalebound.artifacts.provenance import file_sha256
 from scalebound.errors import InputError, first_line
-from scalebound.provenance import file_sha256
 
 MAX_DOCUMENT_BYTES = 16 * 2**20
 MAX_WHEEL_BYTES = 2**30

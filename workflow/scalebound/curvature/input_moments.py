@@ -5,7 +5,7 @@ import torch
 from scalebound.errors import InputError
 from scalebound.progress import progress
 from scalebound.quantization.calibration import layer_groups, second_moments
-from scalebound.scoring import batch_windows
+from scalebound.scoring.scoring import batch_windows
 
 
 def input_spectra(model, tokens, name="model"):

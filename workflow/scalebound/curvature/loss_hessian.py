@@ -3,7 +3,7 @@
 import torch
 from torch.nn.functional import cross_entropy
 
-from scalebound.scoring import check_windows
+from scalebound.scoring.scoring import check_windows
 
 
 class LossHessian:

@@ -10,9 +10,9 @@ mpl.use("Agg")
 
 import matplotlib.pyplot as plt
 
-from scalebound import atomic
+from scalebound.artifacts import atomic
+from scalebound.artifacts.provenance import KEY
 from scalebound.counts import short_count
-from scalebound.provenance import KEY
 
 # Okabe and Ito's palette, in an order whose luminance falls as well
 ORANGE, SKY, GREEN, VERMILION, BLUE, BLACK = "#E69F00", "#56B4E9", "#009E73", "#D55E00", "#0072B2", "#000000"

@@ -1,7 +1,7 @@
 """The table of published models: how many parameters, and how many tokens they were trained on."""
 
+from scalebound.configuration.tab_separated import read_tab_separated
 from scalebound.errors import InputError
-from scalebound.tab_separated import read_tab_separated
 
 COUNTS = ("n_params", "n_tokens")
 COLUMNS = ("name", *COUNTS, "source")

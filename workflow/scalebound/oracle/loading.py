@@ -4,9 +4,9 @@ from pathlib import Path
 
 import torch
 
-from scalebound import models
 from scalebound.errors import InputError
-from scalebound.model_files import check_finite
+from scalebound.models import loading
+from scalebound.models.files import check_finite
 
 
 def load_oracle(folder, vocab_size, row_tokens):
@@ -16,7 +16,7 @@ def load_oracle(folder, vocab_size, row_tokens):
         InputError: no such model, weights that are not finite, another vocabulary, or rows longer than it takes.
     """
     check_finite(Path(folder) / "model.safetensors")
-    model = models.load_folder(folder, torch.device("cpu"), "float32")
+    model = loading.load_folder(folder, torch.device("cpu"), "float32")
     found, longest = model.get_output_embeddings().weight.shape[0], model.config.max_position_embeddings
     if found != vocab_size:
         raise InputError(folder, f"a vocabulary of {found}, the stream has {vocab_size}", "Correct vocab_size of the stream")

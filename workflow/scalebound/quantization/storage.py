@@ -4,11 +4,11 @@ import json
 
 from safetensors import SafetensorError, safe_open
 
+from scalebound.artifacts.provenance import KEY
+from scalebound.artifacts.tensors import write_tensors
 from scalebound.errors import InputError, first_line
-from scalebound.provenance import KEY
 from scalebound.quantization.integers import IntegerTensor
 from scalebound.quantization.rotation import SEED_LIMIT
-from scalebound.tensor_files import write_tensors
 
 
 def write(path, tensors, identity):

@@ -8,7 +8,7 @@ and head is rounded against the head's inputs in the unquantized model. What no 
 from scalebound.progress import progress
 from scalebound.quantization.calibration import layer_groups, second_moments
 from scalebound.quantization.workbench import Workbench
-from scalebound.scoring import batch_windows
+from scalebound.scoring.scoring import batch_windows
 
 
 def quantize_model(model, parameters, settings, calibration, name="model"):

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import numpy as np
 
+from scalebound.artifacts.windows import row_digest
 from scalebound.errors import InputError
 from scalebound.hub.retrying import PATIENCE
 from scalebound.progress import progress
-from scalebound.sampling import row_digest
 from scalebound.streams.finished_rows import FinishedRows
 from scalebound.streams.megatron_index import read_index
 from scalebound.streams.protocol import check_ids, check_tokens

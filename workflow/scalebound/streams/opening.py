@@ -1,10 +1,10 @@
 """From the configuration of a stream to its description (resolved.json), and from that to its rows."""
 
-from scalebound.config import parse
+from scalebound.artifacts.provenance import check_keys, file_sha256
+from scalebound.configuration.config import parse
+from scalebound.configuration.streams import MADE_HERE, Stream, is_remote
 from scalebound.errors import InputError
 from scalebound.hub.retrying import Patience
-from scalebound.provenance import check_keys, file_sha256
-from scalebound.stream_settings import MADE_HERE, Stream, is_remote
 from scalebound.streams import hub_dataset, megatron, parquet
 
 # what reading a stream takes from its description

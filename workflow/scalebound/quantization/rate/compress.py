@@ -12,7 +12,7 @@ from scalebound.errors import InputError
 from scalebound.quantization.rate import message
 from scalebound.quantization.rate.initial import RateRounder, assign, theoretical_exponent
 from scalebound.quantization.rate.tuning import tune
-from scalebound.scoring import score
+from scalebound.scoring.scoring import score
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from scalebound.quantization.rate.coded_tensor import CodedTensor
 from scalebound.quantization.rate.exponents import split_exponents
 from scalebound.quantization.rate.rounding import round_matrix
 from scalebound.quantization.rate.steps import step_sizes
-from scalebound.scoring import batch_windows
+from scalebound.scoring.scoring import batch_windows
 
 FLOOR = 1e-3  # least sensitivity of a row or column, as a share of the mean
 

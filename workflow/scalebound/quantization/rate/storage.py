@@ -5,10 +5,10 @@ import json
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
+from scalebound.artifacts.provenance import KEY
+from scalebound.artifacts.tensors import write_tensors
 from scalebound.errors import InputError
-from scalebound.provenance import KEY
 from scalebound.quantization.rate.coded_tensor import CodedTensor
-from scalebound.tensor_files import write_tensors
 
 _PARTS = ("codes", "row_exponents", "column_exponents")
 

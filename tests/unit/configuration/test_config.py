@@ -1,0 +1,223 @@
+"""The configuration's models: what they refuse, what they say, and that the stored schemas are theirs."""
+
+import argparse
+import copy
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from scalebound.commands.arguments import add_settings
+from scalebound.commands.schema import SCHEMAS
+from scalebound.configuration import checkpoints
+from scalebound.configuration.config import AnyQuantizer, TrainingRun, parse, parse_config
+from scalebound.errors import InputError
+from scalebound.plan.plan import Plan
+
+ROOT = Path(__file__).resolve().parents[3]
+DEFAULT = yaml.safe_load((ROOT / "config/config.yaml").read_text())
+
+
+def preset(name):
+    """The default configuration with what a preset overrides, as snakemake merges them."""
+
+    def merged(old, new):
+        return {**old, **{key: merged(old.get(key, {}), value) if isinstance(value, dict) else value for key, value in new.items()}}
+
+    return merged(DEFAULT, yaml.safe_load((ROOT / "config" / name).read_text()))
+
+
+PINNED = {"the default": DEFAULT, "prose.yaml": preset("prose.yaml")}
+
+
+def test_the_default_configuration_and_its_table_are_valid():
+    config = parse_config(DEFAULT)
+    rows = checkpoints.read_table(ROOT / config.checkpoints)
+    checkpoints.check_against(checkpoints.select(rows, config.families), config)
+    assert [row.slug for row in rows] == ["ladder-20k", "ladder-45k", "ladder-110k", "ladder-250k"]
+
+
+def released(family, quantizer):
+    """A family of released models, with certificates of a quantizer or without any."""
+    own = yaml.safe_load((ROOT / "config/pythia.yaml").read_text()) | {"families": [family], "checkpoints": str(ROOT / "config/pythia.tsv")}
+    own |= {"sampling": DEFAULT["sampling"], "quantize_with": ["gptq-4", "coded"], "certificate": {"quantizer": quantizer}}
+    return DEFAULT | own | {"streams": DEFAULT["streams"] | own["streams"]}
+
+
+@pytest.mark.parametrize(
+    ("family", "row", "stream"),
+    [("cerebras-gpt", "cerebras-gpt-111m", "pile-text-gpt2"), ("olmo-2", "olmo-2-1b", "olmo-mix"), ("polypythias", "pythia-70m-seed1", "pile-other-order")],
+)
+def test_no_certificate_is_planned_of_a_row_whose_stream_is_an_approximation(family, row, stream):
+    with pytest.raises(InputError, match=rf"{family}/{row}: stream '{stream}' is an approximation .*set certificate.quantizer to null"):
+        Plan.from_configuration(released(family, "coded"))
+    assert Plan.from_configuration(released(family, None)).slugs()
+    # the order that these saw is that of their stream
+    assert Plan.from_configuration(released("pythia-deduped", "coded")).slugs()
+
+
+def test_a_file_of_the_users_own_says_itself_what_may_be_certified(tmp_path):
+    table = tmp_path / "rows.tsv"
+    table.write_text("slug\tfamily\tsource\trepo\trevision\tstep\ttokens_seen\tstream\nmine\tmine\tlocal\tfolder\t-\t1\t4000\tbrought\n")
+    brought = {"kind": "parquet", "path": "rows.parquet", "sha256": "0" * 64, "row_tokens": 17, "vocab_size": 64}
+    for unbiased in (True, False):
+        streams = DEFAULT["streams"] | {"brought": brought | {"unbiased": unbiased}}
+        value = DEFAULT | {"families": ["mine"], "checkpoints": str(table), "streams": streams}
+        if unbiased:
+            assert Plan.from_configuration(value).slugs() == ["mine"]
+        else:
+            with pytest.raises(InputError, match="mine/mine: stream 'brought' is an approximation"):
+                Plan.from_configuration(value)
+
+
+def parameters(run, vocab_size):
+    """GPT-NeoX with untied embeddings, counted by hand: two vocabularies, final norm, and a block of 12 h^2 + 13 h."""
+    h = run.hidden_size
+    return 2 * vocab_size * h + 2 * h + run.layers * (12 * h * h + 13 * h)
+
+
+@pytest.mark.parametrize("name", PINNED)
+def test_every_run_of_a_ladder_sees_twenty_tokens_per_parameter(name):
+    config = parse_config(PINNED[name])
+    for name, run in config.training.items():
+        stream = config.streams[run.stream]
+        tokens = run.steps * run.batch_rows * (stream.row_tokens - 1)
+        assert tokens / parameters(run, stream.tokenizer.vocab_size) == pytest.approx(20, abs=0.02), name
+
+
+@pytest.mark.parametrize("name", PINNED)
+def test_every_stream_of_a_ladder_is_pinned(name):
+    config = parse_config(PINNED[name])
+    for run in config.training.values():
+        assert str(run.steps * run.batch_rows) in config.streams[run.stream].sha256
+
+
+def test_the_second_ladder_differs_from_the_first_in_its_stream_alone():
+    config = parse_config(PINNED["prose.yaml"])
+    rows = checkpoints.select(checkpoints.read_table(ROOT / config.checkpoints), config.families)
+    checkpoints.check_against(rows, config)
+    for row in rows:
+        first = config.training[row.slug.replace("prose", "ladder")]
+        assert config.training[row.slug] == first.model_copy(update={"stream": "documentation"})
+        assert row.stream == "documentation"
+
+
+def test_a_stream_that_names_no_suffixes_is_recorded_as_ever():
+    streams = parse_config(PINNED["prose.yaml"]).streams
+    assert streams["python-sources"].suffixes == [".py"]
+    assert "suffixes" not in streams["python-sources"].model_dump(mode="json")
+    assert streams["documentation"].model_dump(mode="json")["suffixes"] == [".rst", ".md", ".txt"]
+
+
+def changed_quantizer(**changes):
+    value = copy.deepcopy(DEFAULT)
+    value["quantizers"]["q"] = {"method": "incoherent", "bits": 3, "seed": 1} | changes
+    return {**value, "quantizers": {name: {k: v for k, v in q.items() if v is not None} for name, q in value["quantizers"].items()}}
+
+
+@pytest.mark.parametrize(
+    ("changes", "match"),
+    [
+        ({"seed": None}, r"quantizers\.q\.seed` is missing"),
+        ({"seed": -1}, r"quantizers\.q\.seed"),
+        ({"seed": 2**32}, r"quantizers\.q\.seed"),
+        ({"seed": "1"}, r"quantizers\.q\.seed"),
+        ({"bits": 9}, r"quantizers\.q\.bits"),
+        ({"bits": 1}, r"quantizers\.q\.bits"),
+        ({"damping": 0.0}, r"quantizers\.q\.damping"),
+        ({"method": "gptq"}, r"unknown key `quantizers\.q\.seed`"),
+        ({"method": "quip"}, "quantizers"),
+    ],
+)
+def test_wrong_settings_of_an_incoherent_quantizer_are_named(changes, match):
+    parse_config(changed_quantizer())
+    with pytest.raises(InputError, match=match):
+        parse_config(changed_quantizer(**changes))
+
+
+@pytest.mark.parametrize("name", SCHEMAS)
+def test_stored_schemas_are_those_of_the_models(name):
+    """After a change of the models: `scalebound schema --out workflow/schemas`."""
+    stored = json.loads((ROOT / "workflow/schemas" / name).read_text())
+    assert stored == SCHEMAS[name].model_json_schema()
+    assert stored["additionalProperties"] is False
+
+
+def test_every_object_of_the_schema_refuses_unknown_keys():
+    schema = json.loads((ROOT / "workflow/schemas/config.schema.json").read_text())
+    assert all(part.get("additionalProperties") is False for part in schema["$defs"].values() if part.get("type") == "object")
+
+
+def test_an_unknown_key_is_named_with_its_value():
+    value = copy.deepcopy(DEFAULT)
+    value["bound"]["s_pionts"] = 10
+    with pytest.raises(InputError, match=r"unknown key `bound.s_pionts` \(value 10\)"):
+        parse_config(value, "config.yaml")
+
+
+@pytest.mark.parametrize(
+    ("section", "name", "key"), [("streams", "python-sources", "row_tokens"), ("quantizers", "gptq-4", "bits"), ("quantizers", "coded", "seed")]
+)
+def test_a_key_of_a_union_is_named_as_the_user_wrote_it(section, name, key):
+    """Without the kind that pydantic puts behind the name."""
+    value = copy.deepcopy(DEFAULT)
+    value[section][name][key] = -1
+    with pytest.raises(InputError, match=f"key `{section}.{name}.{key}`"):
+        parse_config(value)
+
+
+def test_help_names_the_section_of_a_model_and_of_any_union():
+    for model, name in ((TrainingRun, "TrainingRun"), (AnyQuantizer, "Quantizer or IncoherentQuantizer or RateSettings")):
+        parser = argparse.ArgumentParser()
+        add_settings(parser, model)
+        assert f"the {name} section of the configuration" in " ".join(parser.format_help().split())
+
+
+@pytest.mark.parametrize(
+    ("revision", "fits"), [("step2000", True), ("step-2000", True), ("main", True), ("stage1-step2000-tokens5B", True), ("step_1999", False)]
+)
+def test_a_revision_states_the_step_of_its_row(revision, fits):
+    config = parse_config(released("pythia", None))
+    row = next(row for row in checkpoints.read_table(config.checkpoints) if row.slug == "pythia-160m").model_copy(update={"revision": revision})
+    if fits:
+        checkpoints.check_against([row], config)
+    else:
+        with pytest.raises(InputError, match="revision 'step_1999' at step 2000"):
+            checkpoints.check_against([row], config)
+
+
+def test_every_problem_is_named_at_once():
+    value = copy.deepcopy(DEFAULT)
+    value["bound"]["s_points"] = 0
+    value["scoring"]["device"] = "tpu"
+    with pytest.raises(InputError) as caught:
+        parse_config(value)
+    assert "bound.s_points" in str(caught.value)
+    assert "tpu" in str(caught.value)
+
+
+@pytest.mark.parametrize("slug", ["../up", "a/b", "A", "", "x" * 65, "a b", "$(touch x)", "-x", ".x"])
+def test_slugs_are_plain_names(slug):
+    value = copy.deepcopy(DEFAULT)
+    value["families"] = [slug]
+    with pytest.raises(InputError):
+        parse_config(value)
+
+
+def test_kept_steps_are_powers_of_two_regular_points_and_the_last():
+    run = parse_config(DEFAULT).training["ladder-20k"].model_copy(update={"steps": 70, "keep_every": 25})
+    assert run.kept_steps() == [1, 2, 4, 8, 16, 25, 32, 50, 64, 70]
+
+
+def test_heads_must_divide_the_width():
+    value = DEFAULT["training"]["ladder-20k"] | {"heads": 3}
+    with pytest.raises(InputError, match="not a multiple of heads"):
+        parse(TrainingRun, value, "here")
+
+
+def test_a_seed_that_is_a_string_is_refused():
+    value = copy.deepcopy(DEFAULT)
+    value["sampling"]["score"]["seed"] = "101"
+    with pytest.raises(InputError, match=r"sampling\.score\.seed"):
+        parse_config(value)

@@ -1,0 +1,57 @@
+"""What a run is expected to cost, against an example worked by hand."""
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from scalebound.plan.run_costs import BYTES, estimate, matrix_product_rate
+
+PARAMETERS = [
+    {"name": "embed", "shape": [10, 4], "use": "embedding"},  # 40 entries, looked up
+    {"name": "up", "shape": [8, 4], "use": "linear"},  # 32, width 4: its inputs
+    {"name": "down", "shape": [8, 4], "use": "conv1d"},  # 32, width 8: a conv1d stores its inputs first
+    {"name": "norm", "shape": [4], "use": "vector"},  # 4
+    {"name": "head", "shape": [10, 4], "use": "tied"},  # 40, width 4
+]
+
+
+def config(*methods, dtype="float32", score=3, calibration=2):
+    quantizers = {f"q{k}": SimpleNamespace(method=method) for k, method in enumerate(methods)}
+    sampling = SimpleNamespace(score=SimpleNamespace(windows=score), calibration=SimpleNamespace(windows=calibration))
+    return SimpleNamespace(quantizers=quantizers, quantize_with=list(quantizers), sampling=sampling, scoring=SimpleNamespace(dtype=dtype))
+
+
+def test_a_worked_example():
+    """148 parameters, 104 of them in matrix products; rows of 6 tokens are 5 predictions."""
+    cost = estimate(PARAMETERS, 1000, config("rtn", "gptq"), 6)
+    assert cost.download_bytes == 1000
+    # 3 windows of 5 predictions by the model itself and by two quantized ones
+    assert cost.scored_tokens == 45
+    # scoring 2 * 104 * 45 = 9360; GPTQ on 10 tokens: 6 * 104 * 10 = 6240, second moments 2 * (16 + 64 + 16) * 10 = 1920,
+    # factors 2 * (64 + 512 + 64) = 1280
+    assert cost.operations == 9360 + 6240 + 1920 + 1280
+    assert cost.score_memory_bytes == int(1.2 * 4 * 148)
+    assert cost.quantize_memory_bytes == int(1.2 * 4 * 148 + 40 * 64)
+    assert cost.results_bytes == 5 * 148 * 2
+
+
+def test_rounding_to_nearest_passes_no_calibration_window():
+    assert estimate(PARAMETERS, 0, config("rtn", calibration=1), 6) == estimate(PARAMETERS, 0, config("rtn", calibration=999), 6)
+
+
+def test_half_precision_halves_the_memory_of_scoring_alone():
+    full, half = (estimate(PARAMETERS * 100, 0, config("gptq", dtype=dtype), 6) for dtype in BYTES)
+    assert half.score_memory_bytes == pytest.approx(full.score_memory_bytes / 2, abs=1)
+    assert half.quantize_memory_bytes == full.quantize_memory_bytes
+
+
+def test_hours_follow_from_the_rate_that_is_reached():
+    cost = estimate(PARAMETERS, 0, config("rtn"), 6)
+    assert cost.operations == 2 * 104 * 30
+    assert cost.hours(6240 / 0.4) == pytest.approx(1 / 3600)
+
+
+def test_the_rate_is_that_of_the_products_that_were_measured():
+    """A product of matrices of side k is 2 k^3 operations; no processor is below a million a second or above 10^17."""
+    assert 1e6 < matrix_product_rate(torch.device("cpu"), "float32", size=64, seconds=0.02) < 1e17

@@ -1,0 +1,48 @@
+"""`certificate.json` back as a dict that has all of its parts."""
+
+from scalebound.artifacts.provenance import check_keys, read_json
+
+NEEDS = {
+    "kind": str,
+    "value": float,
+    "values": dict,
+    "terms": dict,
+    "C": float,
+    "choice": dict,
+    "range": dict,
+    "estimate": dict,
+    "windows": dict,
+    "grid_sizes": dict,
+    "vocab_size": int,
+    "tokens": int,
+    "code_length_bits": int,
+    "settings": dict,
+    "checkpoint": dict,
+    "n_params": int,
+    "architecture_id": str,
+    "bytes": int,
+    "coded_bits_per_param": float,
+    "share_of_training": float,
+    "quantizer": str,
+    "sampling": str,
+    "scored": dict,
+    "holds_for": str,
+    "files": list,
+}
+
+
+def read_certificate(path):
+    """The content of certificate.json.
+
+    Raises:
+        InputError: unreadable, or a part is missing or of another type.
+    """
+    value = read_json(path, "certify", NEEDS)
+    check_keys(value["checkpoint"], {"slug": str, "tokens_seen": int}, path)
+    check_keys(value["settings"], {"grids": dict, "stream_failure_probability": float, "draw_failure_probability": float}, path)
+    check_keys(value["windows"], {"pilot": int, "rest": int}, path)
+    check_keys(value["terms"], dict.fromkeys(("loss", "smoothing", "generalization", "linearization", "sampling"), float), path)
+    check_keys(value["scored"], {"dtype": str, "windows_per_batch": int}, path)
+    check_keys(value["estimate"], {"best": dict, "same_choice": float}, path)
+    check_keys(value["estimate"]["best"], {"value": float, "point": dict}, path)
+    return value

@@ -1,0 +1,146 @@
+"""The table of checkpoints: one row is one model at one step, with the stream that it saw."""
+
+import csv
+import re
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from scalebound.configuration.config import parse
+from scalebound.configuration.streams import MADE_HERE
+from scalebound.configuration.types import FOLDER, REPO, REVISION, Model, Slug
+from scalebound.errors import InputError, first_line
+from scalebound.hub.branches import step_of
+
+
+class Checkpoint(Model):
+    """One row of `checkpoints.tsv`; `config/README.md` explains each column."""
+
+    slug: Slug
+    family: Slug
+    source: Literal["trained", "hub", "local"] = Field(description="where the weights come from")
+    repo: str = Field(pattern=FOLDER, description="trained: the training run; hub: owner/name; local: a folder with config.json and safetensors")
+    revision: str = Field(pattern=REVISION + r"|^-$", description="trained: `step` and the step; hub: branch, tag or commit; local: `-`")
+    step: int = Field(ge=1)
+    tokens_seen: int = Field(ge=1, description="distinct predictions that the optimizer has seen: n of the bounds")
+    stream: Slug
+    note: str = Field("", max_length=500, pattern=r"^[^\t\r\n]*$", description="what a reader of the tables should know; optional column")
+
+    @model_validator(mode="after")
+    def _repo_of_the_source(self):
+        if self.source == "hub" and not re.match(REPO, self.repo):
+            raise ValueError(f"repo {self.repo!r} is not owner/name, which source hub needs")
+        if (self.source == "local") != (self.revision == "-"):
+            raise ValueError(f"revision {self.revision!r} with source {self.source}: a local folder has the revision -, anything else has one of its own")
+        return self
+
+
+COLUMNS = tuple(Checkpoint.model_fields)
+OPTIONAL = ("note",)
+_INTEGERS = ("step", "tokens_seen")
+_WHOLE = re.compile(r"[0-9]{1,18}")
+
+
+def read_table(path):
+    """All rows of a tab-separated table, in order.
+
+    Raises:
+        InputError: unknown or missing columns, a value out of range, a slug that occurs twice in a family.
+    """
+    try:
+        with open(path, newline="", encoding="utf-8") as handle:
+            lines = list(csv.reader((line for line in handle if not line.startswith("#")), delimiter="\t"))
+    except (OSError, ValueError, csv.Error) as error:
+        remedy = "Name the table of checkpoints under `checkpoints` in the configuration"
+        raise InputError(path, "no such file" if isinstance(error, FileNotFoundError) else f"no table ({first_line(error)})", remedy) from None
+    if not lines:
+        raise InputError(path, "empty table", f"Start it with the columns {' '.join(COLUMNS)}, separated by tabs")
+    _check_columns(path, lines[0])
+    rows = [_row(path, number, lines[0], values) for number, values in enumerate(lines[1:], start=2) if values]
+    _check_slugs(path, rows)
+    return rows
+
+
+def select(rows, families, path="checkpoints.tsv"):
+    """The rows of the given families; every family must have one."""
+    for family in families:
+        if not any(row.family == family for row in rows):
+            known = sorted({row.family for row in rows})
+            raise InputError("configuration: families", f"{family!r} has no row in {path}", f"Known families: {', '.join(known)}")
+    return [row for row in rows if row.family in families]
+
+
+def check_against(rows, config, path="checkpoints.tsv"):
+    """Each row's stream must exist and allow what is asked for; run, step, revision and token count must be what they make of each other."""
+    for row in rows:
+        where = f"{path}: {row.family}/{row.slug}"
+        if row.stream not in config.streams:
+            raise InputError(where, f"unknown stream {row.stream!r}", f"Known streams: {', '.join(sorted(config.streams))}")
+        if config.certificate.quantizer is not None and not config.streams[row.stream].unbiased:
+            found = f"stream {row.stream!r} is an approximation of what the checkpoint saw, and certificate.quantizer is {config.certificate.quantizer!r}"
+            raise InputError(
+                where, found, "No certificate rests on such a stream: set certificate.quantizer to null, and all that is said of the row is an estimate"
+            )
+        if row.source == "trained":
+            _check_trained(row, config, where)
+        else:
+            _check_released(row, config.streams[row.stream], where)
+
+
+def _check_trained(row, config, where):
+    run = config.training.get(row.repo)
+    if run is None:
+        raise InputError(where, f"unknown training run {row.repo!r}", f"Known runs: {', '.join(sorted(config.training))}")
+    if run.stream != row.stream:
+        raise InputError(where, f"stream {row.stream!r}, but run {row.repo!r} reads {run.stream!r}", "Make them equal")
+    if row.revision != f"step{row.step}":
+        raise InputError(where, f"revision {row.revision!r} at step {row.step}", f"Write step{row.step}")
+    if row.step not in run.kept_steps():
+        kept = ", ".join(map(str, run.kept_steps()))
+        raise InputError(where, f"step {row.step} is not kept by run {row.repo!r}", f"Kept steps: {kept}")
+    expected = run.rows_seen(row.step) * (config.streams[row.stream].row_tokens - 1)
+    if row.tokens_seen != expected:
+        raise InputError(where, f"tokens_seen {row.tokens_seen}", f"Step {row.step} of run {row.repo!r} has seen {expected}, what it saw again not counted")
+
+
+def _check_released(row, stream, where):
+    if stream.kind in MADE_HERE:
+        raise InputError(
+            where, f"stream {row.stream!r} of kind {stream.kind}", "Such a stream is as long as a training run needs: give source trained, or another stream"
+        )
+    if stream.predictions_per_step is not None and row.tokens_seen != row.step * stream.predictions_per_step:
+        expected = row.step * stream.predictions_per_step
+        raise InputError(where, f"tokens_seen {row.tokens_seen}", f"Step {row.step} of stream {row.stream!r} has seen {expected}")
+    if step_of(row.revision) not in (None, row.step):
+        raise InputError(where, f"revision {row.revision!r} at step {row.step}", "Make them equal")
+
+
+def _check_columns(path, header):
+    unknown = [name for name in header if name not in COLUMNS]
+    missing = [name for name in COLUMNS if name not in header and name not in OPTIONAL]
+    if unknown:
+        raise InputError(path, f"unknown column {unknown[0]!r}", f"The columns are {' '.join(COLUMNS)}")
+    if missing:
+        raise InputError(path, f"column {missing[0]!r} is missing", f"The columns are {' '.join(COLUMNS)}")
+    if len(set(header)) != len(header):
+        raise InputError(path, "a column occurs twice", f"The columns are {' '.join(COLUMNS)}")
+
+
+def _row(path, number, header, values):
+    where = f"{path}, line {number}"
+    if len(values) != len(header):
+        raise InputError(where, f"{len(values)} values for {len(header)} columns", "Separate columns by single tabs")
+    fields = dict(zip(header, values))
+    for name in _INTEGERS:
+        if not _WHOLE.fullmatch(fields[name]):
+            raise InputError(where, f"{name} {fields[name][:60]!r}", "Write a whole number without separators")
+        fields[name] = int(fields[name])
+    return parse(Checkpoint, fields, where)
+
+
+def _check_slugs(path, rows):
+    seen = set()
+    for row in rows:
+        if (row.family, row.slug) in seen:
+            raise InputError(path, f"slug {row.slug!r} occurs twice in family {row.family!r}", "Give each checkpoint its own slug")
+        seen.add((row.family, row.slug))

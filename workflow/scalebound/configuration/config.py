@@ -1,0 +1,270 @@
+"""The configuration's shape: pydantic models that validate it, give its defaults, and generate `schemas/*.json`.
+
+Nothing here imports torch: Snakemake reads this at every parse.
+"""
+
+import re
+import reprlib
+from typing import Annotated, Literal
+
+from pydantic import Field, TypeAdapter, ValidationError, model_validator
+
+from scalebound.configuration.oracles import check_oracles
+from scalebound.configuration.rate import RateSettings
+from scalebound.configuration.streams import MADE_HERE, Stream, refuse_duplicates
+from scalebound.configuration.studies import Studies
+from scalebound.configuration.types import Model, Repo, Revision, Seed, Slug, kinds_of
+from scalebound.errors import InputError
+
+MAX_KEPT = 10_000  # checkpoints of one run, each of which is an output of one job
+Pair = Annotated[list[Revision], Field(min_length=2, max_length=2)]
+
+
+class TrainingRun(Model):
+    """One GPT-NeoX model trained by the workflow on the first rows of a stream, in one pass or in several."""
+
+    stream: Slug
+    hidden_size: int = Field(ge=4)
+    layers: int = Field(ge=1)
+    heads: int = Field(ge=1)
+    rotary_fraction: float = Field(0.25, gt=0, le=1, description="share of each head's dimensions that rotate")
+    initializer_range: float = Field(0.02, gt=0, description="standard deviation of the initial matrices")
+    batch_rows: int = Field(ge=1, description="rows of the stream in an optimizer step")
+    steps: int = Field(ge=1)
+    epochs: int = Field(1, ge=1, description="passes over the rows: a run sees steps * batch_rows / epochs distinct ones, in the same order each time")
+    learning_rate: float = Field(gt=0)
+    warmup_steps: int = Field(ge=0)
+    final_learning_rate_fraction: float = Field(0.0, ge=0, le=1)
+    weight_decay: float = Field(0.1, ge=0)
+    beta2: float = Field(0.95, gt=0, lt=1)
+    clip_norm: float = Field(1.0, gt=0)
+    keep_every: int = Field(ge=1, description="a checkpoint is kept at steps 1, 2, 4, ..., at multiples of this, and at the end")
+    seed: Seed
+
+    @model_validator(mode="after")
+    def _sensible(self):
+        if self.hidden_size % self.heads:
+            raise ValueError(f"hidden_size {self.hidden_size} is not a multiple of heads {self.heads}")
+        if self.steps // self.keep_every > MAX_KEPT:
+            raise ValueError(f"keep_every {self.keep_every} keeps {self.steps // self.keep_every} checkpoints, at most {MAX_KEPT} are allowed")
+        if self.steps * self.batch_rows % self.epochs:
+            raise ValueError(f"{self.steps} steps of {self.batch_rows} rows are no whole number of rows for each of {self.epochs} epochs")
+        return self
+
+    @property
+    def rows(self):
+        """Distinct rows of the stream that the whole run sees."""
+        return self.steps * self.batch_rows // self.epochs
+
+    def rows_seen(self, step):
+        """Distinct rows that `step` steps have seen.
+
+        A bound's n counts the predictions of these: the martingale has one factor for each token of the stream, however
+        often the optimizer came back to it.
+        """
+        return min(step * self.batch_rows, self.rows)
+
+    def kept_steps(self):
+        """Steps whose checkpoint is kept, ascending: the powers of two, the multiples of `keep_every`, the last."""
+        powers = {2**k for k in range(self.steps.bit_length())}
+        return sorted(s for s in powers | set(range(self.keep_every, self.steps, self.keep_every)) | {self.steps} if s <= self.steps)
+
+
+class Draw(Model):
+    """Windows drawn uniformly with replacement from the rows that the checkpoint saw."""
+
+    windows: int = Field(ge=1)
+    seed: Seed
+
+
+class Sampling(Model):
+    score: Draw = Field(description="the draw that the bounds are computed on")
+    calibration: Draw = Field(description="the draw that quantizers may look at")
+    tuning: Draw | None = Field(None, description="the draw that codes are tuned on, for quantizers that do")
+    certify: Draw | None = Field(None, description="the draw that certificates are computed on; no choice may look at it")
+
+    def draws(self):
+        """{name: Draw} of the draws that there are."""
+        return {name: draw for name in type(self).model_fields if (draw := getattr(self, name)) is not None}
+
+    @model_validator(mode="after")
+    def _different_seeds(self):
+        draws = list(self.draws().items())
+        for k, (name, draw) in enumerate(draws):
+            for other, earlier in draws[:k]:
+                if draw.seed == earlier.seed:
+                    raise ValueError(f"{other}.seed and {name}.seed must differ: what a choice looks at may not be what it is judged on")
+        return self
+
+
+class Scoring(Model):
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    dtype: Literal["float32", "bfloat16"] = Field("float32", description="of the weights; statistics are always fp32")
+    windows_per_batch: int | None = Field(None, ge=1, description="null: chosen from the memory of the device")
+
+
+class Hub(Model):
+    """How the hub is read. Where it is (HF_ENDPOINT) and where its files are kept (HF_HOME) are the environment's."""
+
+    known_equal: dict[Repo, list[Pair]] = Field({}, description="pairs of revisions of a repository that may share weight files")
+    attempts: int = Field(6, ge=1, le=20, description="tries of one request, with a wait that doubles")
+    connections: int = Field(8, ge=1, le=32, description="range requests at once")
+
+
+class Quantizer(Model):
+    method: Literal["rtn", "gptq"]
+    bits: int = Field(ge=2, le=8, description="of every matrix entry")
+    vector_bits: int = Field(8, ge=2, le=8, description="of 1-D parameters (norms, biases), always rounded to nearest")
+    group: int = Field(0, ge=0, description="columns that share a scale; 0: one scale per row")
+    vector_group: int = Field(64, ge=1, description="entries of a 1-D parameter that share a scale")
+    damping: float = Field(0.01, gt=0, le=1, description="GPTQ: share of the Hessian's mean diagonal added to it")
+
+
+class IncoherentQuantizer(Quantizer):
+    """GPTQ in a random basis of the inputs and outputs of each linear layer."""
+
+    method: Literal["incoherent"]
+    seed: Seed = Field(description="of the signs of the bases; part of the message, so the code length pays for it")
+
+
+# on fixed grids: the methods of quantization/methods.py
+GridQuantizer = Annotated[Quantizer | IncoherentQuantizer, Field(discriminator="method")]
+AnyQuantizer = Annotated[Quantizer | IncoherentQuantizer | RateSettings, Field(discriminator="method")]
+# what pydantic puts behind the name of a member of these sections
+_KINDS = {"streams": kinds_of(Stream, "kind"), "quantizers": kinds_of(AnyQuantizer, "method")}
+
+
+class Grids(Model):
+    """Grids of ceilings, fixed before any data is seen; C pays for their sizes. Offsets and floors are nats above the worst-case loss."""
+
+    alpha_points: int = Field(40, ge=1)
+    alpha_min: float = Field(0.002, gt=0, lt=1)
+    alpha_max: float = Field(0.5, gt=0, lt=1)
+    s_points: int = Field(1000, ge=1, description="method freedman only")
+    floor_points: int = Field(9, ge=1)
+    floor_min: float = Field(0.01, gt=0)
+    floor_max: float = Field(2.56, gt=0)
+    offset_points: int = Field(49, ge=1)
+    offset_min: float = -12.0
+    offset_max: float = 60.0
+    slope_points: int = Field(21, ge=1)
+    slope_max: float = Field(5.0, ge=0, description="nats per nat of the model's entropy")
+
+    @model_validator(mode="after")
+    def _ordered(self):
+        for name in ("alpha", "floor", "offset"):
+            if getattr(self, f"{name}_min") > getattr(self, f"{name}_max"):
+                raise ValueError(f"{name}_min {getattr(self, f'{name}_min')} must not be above {name}_max {getattr(self, f'{name}_max')}")
+        return self
+
+
+class Bound(Model):
+    failure_probability: float = Field(0.01, gt=0, lt=1)
+    s_points: int = Field(1000, ge=1, description="|K|: the grid s = i / (|K| + 1)")
+    alpha_points: int = Field(40, ge=1, description="|G_a|: geometric grid of smoothing weights")
+    alpha_min: float = Field(0.002, gt=0, lt=1)
+    alpha_max: float = Field(0.5, gt=0, lt=1)
+    ceilings: Grids = Field(Grids(), description="grids of the geometric-mean bound (G), for estimates and certificates")
+
+    @model_validator(mode="after")
+    def _ordered(self):
+        if self.alpha_points > 1 and self.alpha_min >= self.alpha_max:
+            raise ValueError(f"alpha_min {self.alpha_min} must be below alpha_max {self.alpha_max}")
+        return self
+
+
+class Certificate(Model):
+    """How the decoded model of one quantizer is certified; everything here is fixed before the scores are seen."""
+
+    quantizer: Slug | None = Field(None, description="the quantizer whose decoded model is certified; null: no certificates")
+    untuned: Slug | None = Field(None, description="a quantizer to show on the way to the certificate; null: none")
+    method: Literal["geometric", "freedman"] = "geometric"
+    confidence: Literal["betting", "empirical_bernstein", "hoeffding"] = Field("betting", description="bound on the mean over the draw")
+    stream_failure_probability: float = Field(0.0001, gt=0, lt=1, description="d1, over the training stream")
+    draw_failure_probability: float = Field(0.0099, gt=0, lt=1, description="d2, over the draw of the windows")
+    pilot_share: float = Field(0.1, gt=0, lt=1, description="share of the draw that choices are made on; the rest is bounded")
+
+
+class Config(Model):
+    families: list[Slug] = Field(min_length=1, description="families of checkpoints.tsv to run")
+    checkpoints: str = Field("config/checkpoints.tsv", description="table of checkpoints")
+    streams: dict[Slug, Stream]
+    training: dict[Slug, TrainingRun] = Field({}, description="models that the workflow trains")
+    sampling: Sampling
+    scoring: Scoring = Scoring()
+    hub: Hub = Hub()
+    published: dict[Slug, str] = Field({}, description="tables of published values to compare a family with, by family")
+    quantizers: dict[Slug, AnyQuantizer] = Field(min_length=1, description="quantizers by name")
+    quantize_with: list[Slug] = Field(min_length=1, description="names of the quantizers to run")
+    paper_quantizer: Slug = Field(description="the quantizer that figures and summary take for the paper's")
+    bound: Bound = Bound()
+    certificate: Certificate = Certificate()
+    studies: Studies = Studies()
+
+    @model_validator(mode="after")
+    def _references(self):
+        refuse_duplicates(self.families, "families")
+        refuse_duplicates(self.quantize_with, "quantize_with")
+        unknown = [name for name in self.quantize_with if name not in self.quantizers]
+        if unknown:
+            raise ValueError(f"quantize_with names {unknown[0]!r}, which is not among quantizers {sorted(self.quantizers)}")
+        if self.paper_quantizer not in self.quantize_with:
+            raise ValueError(f"paper_quantizer {self.paper_quantizer!r} is not among quantize_with {self.quantize_with}")
+        coded = [name for name in self.quantize_with if self.quantizers[name].method == "coded"]
+        if coded and self.sampling.tuning is None:
+            raise ValueError(f"quantizer {coded[0]!r} is tuned: give sampling.tuning, a draw of its own")
+        if self.paper_quantizer in coded:
+            raise ValueError(f"paper_quantizer {self.paper_quantizer!r} has no nominal code length: name one of another method")
+        if self.certificate.quantizer is not None:
+            if self.certificate.quantizer not in self.quantize_with:
+                raise ValueError(f"certificate.quantizer {self.certificate.quantizer!r} is not among quantize_with {self.quantize_with}")
+            if self.certificate.untuned not in (None, *self.quantize_with):
+                raise ValueError(f"certificate.untuned {self.certificate.untuned!r} is not among quantize_with {self.quantize_with}")
+            if self.sampling.certify is None:
+                raise ValueError("certificate.quantizer needs a draw of its own: give sampling.certify")
+        for name, run in self.training.items():
+            made = sorted(stream for stream, settings in self.streams.items() if settings.kind in MADE_HERE)
+            if run.stream not in made:
+                raise ValueError(f"training.{name}.stream {run.stream!r} is not among the streams of kind {' or '.join(MADE_HERE)} {made}")
+        check_oracles(self.streams, self.training)
+        reserved = {"streams", "training", "crate"} & set(self.families)
+        if reserved:
+            raise ValueError(f"family name {sorted(reserved)[0]!r} is reserved for a folder of results/")
+        return self
+
+
+def parse(model, value, where):
+    """Validate `value` as `model`, a pydantic model or a union of them.
+
+    Raises:
+        InputError: names each offending key with the value found; `where` says which file or option it came from.
+    """
+    try:
+        return TypeAdapter(model).validate_python(value)
+    except ValidationError as error:
+        problems = "; ".join(_describe(problem) for problem in error.errors())
+        raise InputError(where, problems, "See config/README.md for the keys and their values") from None
+
+
+# YAML's aliases make a structure of a few lines print as gigabytes
+_SHORT = reprlib.Repr()
+_SHORT.maxstring = _SHORT.maxother = 200
+
+
+def _describe(problem):
+    key = ".".join(str(part) for part in _without_kind(problem["loc"])) or "(whole)"
+    if problem["type"] == "extra_forbidden":
+        return f"unknown key `{key}` (value {_SHORT.repr(problem['input'])})"
+    if problem["type"] == "missing":
+        return f"key `{key}` is missing"
+    message = re.sub(r"^Value error, ", "", problem["msg"])
+    return f"key `{key}`: {message}" + ("" if isinstance(problem["input"], dict) else f", found {_SHORT.repr(problem['input'])}")
+
+
+def _without_kind(place):
+    """The place of a problem as the user wrote it: pydantic puts the kind of a stream or quantizer behind its name."""
+    return place[:2] + place[3:] if len(place) > 2 and place[2] in _KINDS.get(place[0], ()) else place
+
+
+def parse_config(value, where="configuration"):
+    return parse(Config, value, where)

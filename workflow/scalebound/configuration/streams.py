@@ -1,0 +1,173 @@
+"""Training streams as the configuration names them, one model for each kind."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from scalebound.configuration.types import Folder, Model, Repo, Revision, Seed, Sha256, Slug
+
+ROW_TOKENS = Field(ge=2, le=65536, description="tokens of a row; a row holds row_tokens - 1 predictions")
+VOCAB_SIZE = Field(ge=1, le=2**31, description="every token id of the stream is below it")
+PINS = Field({}, description="expected digest of tokens.bin, by its number of rows")
+
+
+PYTHON = (".py",)
+Suffix = Annotated[str, Field(pattern=r"^\.[A-Za-z0-9][A-Za-z0-9._-]{0,31}$")]
+RowCount = Annotated[str, Field(pattern=r"^[0-9]+$")]
+
+
+class Wheel(Model):
+    """A pinned pure-Python distribution whose files are data; it is never installed or imported."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    version: str = Field(pattern=r"^[0-9][A-Za-z0-9.+!]*$")
+    file: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]*\.whl$", description="file name of the wheel")
+    sha256: Sha256
+
+
+class TokenizerSettings(Model):
+    vocab_size: int = Field(ge=257, le=65536, description="256 bytes, one end-of-document token, and the merges")
+    sha256: Sha256 | None = Field(None, description="expected digest of tokenizer.json")
+
+
+class _Stream(Model):
+    """What every kind says of itself, unless it knows more.
+
+    Each kind has `unbiased` too, as a key or a property: whether a uniform draw of its rows is one of what a checkpoint saw.
+    """
+
+    @property
+    def predictions_per_step(self):
+        """Predictions in an optimizer step of whatever is trained on the stream; None where each model has its own batch."""
+        return None
+
+    @property
+    def ordered(self):
+        """Whether a checkpoint saw the first rows, in number those of its tokens; else all rows stand for what it saw."""
+        return False
+
+
+class _MadeHere(_Stream):
+    """A stream whose rows the workflow makes itself, as many as a training run needs, and in the order that it reads them."""
+
+    @property
+    def ordered(self):
+        return True
+
+    @property
+    def unbiased(self):
+        return True
+
+
+class WheelStream(_MadeHere):
+    """A training stream made by the workflow from files of pinned wheels: Python sources, or text of another kind."""
+
+    kind: Literal["wheels"]
+    wheels: list[Wheel] = Field(min_length=1)
+    # left out of what is recorded where it is the default, so that results of streams that do not name it stay theirs
+    suffixes: list[Suffix] = Field(list(PYTHON), min_length=1, exclude_if=lambda names: tuple(names) == PYTHON, description="ends of the names of documents")
+    document_seed: Seed = Field(description="order of the documents")
+    tokenizer_fraction: float = Field(gt=0, lt=0.5, description="share of the bytes that only the tokenizer sees")
+    heldout_fraction: float = Field(gt=0, lt=0.5, description="share of the bytes that no model is trained on")
+    tokenizer: TokenizerSettings
+    row_tokens: int = ROW_TOKENS
+    sha256: dict[RowCount, Sha256] = PINS
+
+    @model_validator(mode="after")
+    def _distinct_wheels(self):
+        refuse_duplicates([wheel.file for wheel in self.wheels], "wheels")
+        refuse_duplicates(self.suffixes, "suffixes")
+        return self
+
+
+class OracleStream(_MadeHere):
+    """A training stream that the workflow draws from a checkpoint of its own, the oracle: of what is trained on it the true risk is known."""
+
+    kind: Literal["oracle"]
+    run: Slug = Field(description="training run of the oracle")
+    step: int = Field(ge=1, description="step of that run whose checkpoint is the oracle")
+    seed: Seed
+    row_tokens: int = ROW_TOKENS
+    vocab_size: int = Field(ge=1, le=65536, description="the oracle's vocabulary")
+    sha256: dict[RowCount, Sha256] = PINS
+
+
+class MegatronStream(_Stream):
+    """Rows of tokens in training order, in Megatron's format: shards of one memory map with an index beside them.
+
+    From a dataset of the hub, of which only the wanted rows are read, or from a folder.
+    """
+
+    kind: Literal["megatron"]
+    repo: Repo | None = Field(None, description="dataset of the hub")
+    revision: Revision | None = Field(None, description="its commit, or a branch that is resolved to one")
+    folder: Folder | None = Field(None, description="local folder with the same files, in place of repo")
+    row_tokens: int = ROW_TOKENS
+    rows_per_step: int = Field(ge=1, description="rows in an optimizer step: step T saw rows [0, rows_per_step T)")
+    vocab_size: int = VOCAB_SIZE
+    unbiased: bool = Field(True, description="false for models that read these rows in another order")
+
+    @model_validator(mode="after")
+    def _one_place(self):
+        if (self.repo is None) == (self.folder is None):
+            raise ValueError("give either repo, with its revision, or folder")
+        if (self.repo is None) != (self.revision is None):
+            raise ValueError("repo and revision go together")
+        return self
+
+    @property
+    def predictions_per_step(self):
+        return self.rows_per_step * (self.row_tokens - 1)
+
+    @property
+    def ordered(self):
+        return True
+
+
+class HubDatasetStream(_Stream):
+    """A text dataset of the hub, for families whose order is not published: an approximation of what they saw."""
+
+    kind: Literal["hub_dataset"]
+    repo: Repo
+    revision: Revision = Field(description="commit, or a branch that is resolved to one; parquet files are read from it")
+    files: str = Field("**.parquet", pattern=r"^[A-Za-z0-9_.*?/-]{1,256}$", description="which files, as a pattern")
+    text_column: str = Field("text", pattern=r"^[A-Za-z0-9_.-]{1,64}$")
+    tokenizer_repo: Repo = Field(description="model whose tokenizer is the checkpoints' own")
+    tokenizer_revision: Revision
+    end_of_document: int = Field(ge=0, description="token id between documents")
+    row_groups: int = Field(64, ge=1, description="row groups drawn for a sample")
+    row_tokens: int = ROW_TOKENS
+    vocab_size: int = VOCAB_SIZE
+
+    @property
+    def unbiased(self):
+        return False
+
+
+class ParquetStream(_Stream):
+    """Windows that the user brings: a parquet file with a column `tokens` of equally long lists."""
+
+    kind: Literal["parquet"]
+    path: Folder
+    sha256: Sha256
+    row_tokens: int = ROW_TOKENS
+    vocab_size: int = VOCAB_SIZE
+    unbiased: bool = Field(description="whether a uniform draw of its rows is one of what the checkpoints saw")
+
+
+Stream = Annotated[WheelStream | OracleStream | MegatronStream | HubDatasetStream | ParquetStream, Field(discriminator="kind")]
+
+
+# kinds whose rows the workflow makes itself, as many as a training run needs
+MADE_HERE = ("wheels", "oracle")
+
+
+def is_remote(stream):
+    """Whether reading windows of the stream needs the network."""
+    return stream.kind == "hub_dataset" or (stream.kind == "megatron" and stream.repo is not None)
+
+
+def refuse_duplicates(items, key):
+    twice = sorted({item for item in items if items.count(item) > 1})
+    if twice:
+        raise ValueError(f"{key} names {twice[0]!r} twice")

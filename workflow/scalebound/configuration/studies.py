@@ -1,0 +1,94 @@
+"""Settings of the studies: the section `studies` of the configuration."""
+
+from pydantic import Field, model_validator
+
+from scalebound.configuration.streams import refuse_duplicates
+from scalebound.configuration.types import Model, Seed
+from scalebound.plan.studies import STUDIES
+
+
+class Information(Model):
+    """How Chinchilla's law is fitted to the family's loss curves."""
+
+    fit_from: float = Field(2.0, ge=0, description="tokens per parameter below which points are left out of the fit: the warm-up follows no law")
+    bootstrap: int = Field(200, ge=20, le=100_000, description="resamples behind the intervals of the constants")
+    seed: Seed = 808
+
+
+class Extrapolation(Model):
+    """What the laws are carried over to: the tables of gap_law and overtraining."""
+
+    models: str = Field("config/published_models.tsv", description="table of published models: name, n_params, n_tokens, source")
+    nominal_bits: float = Field(4.0, gt=0, description="bits per parameter of the paper's recipe")
+    published_vocab_size: int = Field(50254, ge=2, description="V for the published constants: Pythia's")
+    sizes: list[float] = Field([1e8, 1e9, 1e10, 1e11], min_length=1, description="parameters of the lines of overtraining")
+    least_tokens_per_param: float = Field(1.5, gt=0)
+    most_tokens_per_param: float = Field(5000.0, gt=0)
+    steps: int = Field(25, ge=2, le=1000, description="places on each line, geometrically spaced")
+
+
+class Ablations(Model):
+    """What the paper's bound is tried with, one choice at a time."""
+
+    s_points: list[int] = Field([1, 10, 100, 1000, 10_000, 100_000], min_length=1, description="|K|")
+    failure_probabilities: list[float] = Field([0.1, 0.01, 0.001, 1e-6, 1e-12], min_length=1)
+    alpha_points: list[int] = Field([10, 40, 160], min_length=1, description="sizes of the grid of smoothing weights")
+    constants: int = Field(100, ge=1, description="constant references Y tried between 0 and log V, and paid for")
+    windows: list[int] = Field(
+        [16, 32, 64, 128, 256, 512, 1024, 2048, 4096], min_length=1, description="sizes of samples of the score draw, those below all of it"
+    )
+    repeats: int = Field(100, ge=2, le=100_000, description="samples of each size")
+    seed: Seed = 909
+
+
+class Trajectory(Model):
+    """Bounds along the training of a model that the workflow trains; a step's draws follow from the seeds and the step."""
+
+    windows: int = Field(256, ge=1, description="windows of each step that the bounds are computed on")
+    seed: Seed = 505
+    calibration: int = Field(128, ge=1, description="windows of each step that the quantizer may look at")
+    calibration_seed: Seed = 606
+    max_points: int | None = Field(None, ge=2, description="kept steps that are looked at, about evenly spaced in their logarithm; null: all")
+
+    @model_validator(mode="after")
+    def _different_seeds(self):
+        if self.seed == self.calibration_seed:
+            raise ValueError("seed and calibration_seed must differ: what the quantizer looks at may not be what the bounds are computed on")
+        return self
+
+
+class Baselines(Model):
+    """Other bounds and the held-out loss beside the paper's; held-out windows are those of streams that set documents aside."""
+
+    windows: int = Field(1024, ge=2, description="held-out windows at most; fewer where there is less text")
+    seed: Seed = 707
+
+
+class Hessian(Model):
+    """Spectral density of the loss Hessian by stochastic Lanczos quadrature: windows x probes x steps products for each checkpoint."""
+
+    windows: int = Field(16, ge=1, description="the first windows of the calibration draw, over which the loss is averaged")
+    probes: int = Field(4, ge=1, description="random sign vectors")
+    steps: int = Field(48, ge=2, description="Lanczos steps from each, all of whose vectors are kept in float64")
+    seed: Seed = 505
+    max_parameters: int = Field(1_000_000, ge=0, description="larger models are skipped, and the tables say so")
+
+
+class Studies(Model):
+    """Which studies are part of the run, and how each is made; the others are targets that can be asked for by name."""
+
+    run: list[str] = Field([], description="studies that the default target includes")
+    information: Information = Information()
+    extrapolation: Extrapolation = Extrapolation()
+    ablations: Ablations = Ablations()
+    trajectory: Trajectory = Trajectory()
+    baselines: Baselines = Baselines()
+    hessian: Hessian = Field(Hessian(), description="study curvature: the loss Hessian")
+
+    @model_validator(mode="after")
+    def _known(self):
+        refuse_duplicates(self.run, "studies.run")
+        for name in self.run:
+            if name not in STUDIES:
+                raise ValueError(f"unknown study {name!r}; studies: {', '.join(STUDIES)}")
+        return self

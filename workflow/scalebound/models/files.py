@@ -1,0 +1,103 @@
+"""The files of a described model: they must be those that the description names, and every weight must be finite."""
+
+import struct
+import zipfile
+from pathlib import Path
+from pickle import UnpicklingError
+
+import torch
+from safetensors import SafetensorError, safe_open
+
+from scalebound.artifacts.provenance import check_keys, file_sha256, read_json
+from scalebound.errors import InputError
+
+# what GPT-NeoX and GPT-2 of old versions of transformers stored beside their weights; the mask's value is infinite in fp16
+OLD_BUFFERS = (".attention.bias", ".attention.masked_bias", ".rotary_emb.inv_freq", ".attn.bias", ".attn.masked_bias")
+
+
+def read_description(path):
+    """A model description (`resolved.json` or `decoded.json`) whose files lie in their folder, unaltered and finite.
+
+    Raises:
+        InputError: a file is missing, altered, unreadable, or holds NaN or infinity.
+    """
+    description = read_json(path, needs={"files": list, "vocab_size": int})
+    folder = folder_of(description)
+    _check_listing(description, folder, path)
+    for file in description["files"]:
+        found = file_sha256(folder / file["name"])
+        if found != file["sha256"]:
+            raise InputError(folder / file["name"], f"sha256 {found}, {path} says {file['sha256']}", "The file was altered: delete it and run snakemake again")
+    check_weights(folder, description["files"])
+    return description
+
+
+def folder_of(description):
+    """Where a described model lies: the folder that it names, or the hub's cache, which is never asked over the network."""
+    if "hub" not in description:
+        check_keys(description, {"folder": str}, "model description")
+        return Path(description["folder"])
+    check_keys(description["hub"], {"repo": str, "commit": str}, "model description")
+    from scalebound.hub.snapshot import offline_folder
+
+    return offline_folder(description["hub"]["repo"], description["hub"]["commit"], [file["name"] for file in description["files"]])
+
+
+def check_weights(folder, files):
+    """Raise InputError when a weight file of the list is unreadable or holds NaN or infinity."""
+    for file in files:
+        if file["name"].endswith(".safetensors"):
+            check_finite(folder / file["name"])
+        elif file["name"].endswith(".bin"):
+            _check_finite_bin(folder / file["name"])
+
+
+def _check_listing(description, folder, path):
+    """What transformers will open in the folder has to be what the description vouches for."""
+    for file in description["files"]:
+        check_keys(file, {"name": str, "sha256": str}, path)
+    listed = {file["name"] for file in description["files"]}
+    present = {place.name for place in folder.glob("*") if place.name.endswith((".safetensors", ".safetensors.index.json"))}
+    odd = sorted((present | {"config.json"}) - listed)
+    if odd:
+        raise InputError(path, f"no sha256 of {odd[0]}, which lies in {folder}", "Delete the description and run snakemake again")
+
+
+def check_finite(path):
+    """Raise InputError when a safetensors file is unreadable or holds NaN or infinity."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            for name in file.keys():  # noqa: SIM118 (safe_open is not iterable)
+                if not name.endswith(OLD_BUFFERS) and not torch.isfinite(file.get_tensor(name)).all():
+                    raise InputError(path, f"tensor {name} holds NaN or infinity", "Train or fetch the checkpoint again")
+    except (OSError, SafetensorError) as error:
+        raise InputError(path, f"not a readable safetensors file ({error})", "Delete it and make it again") from None
+
+
+def _check_finite_bin(path):
+    try:
+        # weights_only: tensors and plain containers, nothing that a pickle could run
+        tensors = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
+    except (UnpicklingError, struct.error, EOFError):
+        raise InputError(path, "holds more than tensors, or is damaged", "Do not open it; name another revision") from None
+    except (OSError, RuntimeError) as error:
+        raise InputError(path, f"not a readable weight file ({str(error).splitlines()[0][:200]})", "Fetch the checkpoint again") from None
+    for name, tensor in tensors.items():
+        if not name.endswith(OLD_BUFFERS) and tensor.is_floating_point() and not torch.isfinite(tensor).all():
+            raise InputError(path, f"tensor {name} holds NaN or infinity", "Fetch another checkpoint")
+
+
+def choose_device(wanted):
+    """`auto`, `cpu` or `cuda` as a torch device. Raises InputError when CUDA is wanted and absent."""
+    if wanted == "cuda" and not torch.cuda.is_available():
+        raise InputError("scoring.device", "cuda, but torch sees no CUDA device", "Set it to auto or cpu, or install the CUDA build")
+    return torch.device("cuda" if wanted != "cpu" and torch.cuda.is_available() else "cpu")
+
+
+def device_memory():
+    """Bytes of memory of the first CUDA device."""
+    return torch.cuda.get_device_properties(0).total_memory
+
+
+def device_name(device):
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
