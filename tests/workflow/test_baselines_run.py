@@ -13,10 +13,10 @@ from scalebound.artifacts.scores import read_scores
 from scalebound.artifacts.windows import read as read_windows
 from scalebound.artifacts.windows import row_digest, token_digest
 from scalebound.audit.chain import Folder
-from scalebound.audit.expected import jobs_of_family
 from scalebound.audit.recompute_studies import check_heldout
-from scalebound.commands.baseline import evaluate_baseline
+from scalebound.commands import baseline
 from scalebound.commands.baselines import baselines_text
+from scalebound.configuration.config import Bound
 from scalebound.corpus import documents, tokenizer
 from scalebound.errors import InputError
 from scalebound.plan.plan import Plan
@@ -125,10 +125,10 @@ def baseline_inputs(workspace, **changes):
     ],
 )
 def test_scores_of_the_wrong_windows_are_refused(finished, changes, words):
-    settings = json.loads(finished.path("results/smoke/config.json").read_text())["config"]["bound"]
-    assert evaluate_baseline(baseline_inputs(finished), settings)["documents"] == 8
+    settings = Bound(**json.loads(finished.path("results/smoke/config.json").read_text())["config"]["bound"])
+    assert baseline.compute(baseline_inputs(finished), settings)["out"]["documents"] == 8
     with pytest.raises(InputError, match=words):
-        evaluate_baseline(baseline_inputs(finished, **changes), settings)
+        baseline.compute(baseline_inputs(finished, **changes), settings)
 
 
 @pytest.mark.parametrize("record", [f"{ROW}/heldout/run.json", f"{ROW}/baseline/run.json", "results/smoke/baselines.run.json"])
@@ -142,7 +142,7 @@ def test_the_same_job_gives_the_same_bytes(stages, finished, record):
 
 
 def heldout_job(workspace):
-    jobs = jobs_of_family(Plan.from_results(workspace.path("results/smoke/config.json")), "smoke")
+    jobs = Plan.from_results(workspace.path("results/smoke/config.json")).jobs_of("smoke")
     (job,) = (job for job in jobs if job.stage == "heldout" and job.record.startswith(ROW))
     return job, Folder(workspace.folder)
 

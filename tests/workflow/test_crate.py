@@ -139,7 +139,7 @@ def test_the_copied_workflow_is_the_one_that_ran(crated, graph):
     for identifier in ids(graph["./"], "hasPart"):
         if identifier.startswith("crate/"):
             assert crated.path("results", identifier).read_bytes() == crated.path(identifier.removeprefix("crate/")).read_bytes()
-    assert {"crate/Snakefile", "crate/config/smoke.yaml", "crate/envs/requirements.txt", "crate/workflow/rules/score.smk"} <= set(graph)
+    assert {"crate/Snakefile", "crate/config/smoke.yaml", "crate/envs/requirements.txt", "crate/workflow/rules/jobs.smk"} <= set(graph)
     assert "All ran the code in crate/" in graph["./"]["description"]
 
 

@@ -18,7 +18,7 @@ from stages import RECORDS, STREAM
 STAGES = [stage for stage in RECORDS if stage not in ("resolve", "score", "quantize", "compress", "certify", "certificates")]
 # free at the start, so that the first write fails, or a later one; a checkpoint is a configuration of 1 kB and weights of 24 kB
 FREE_BYTES = dict.fromkeys(STAGES, (0, 8192, 49152)) | {"train": (12288, 150_000)}
-OUTPUTS = ("--out", "--out-identity", "--out-loss", "--out-report", "--out-stream", "--pdf", "--png", "--record", "--folder")
+OUTPUTS = ("--out", "--out-loss", "--out-report", "--out-stream", "--pdf", "--png", "--record", "--folder")
 
 
 @contextlib.contextmanager

@@ -3,6 +3,7 @@
 import json
 import struct
 from html.parser import HTMLParser
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -105,29 +106,15 @@ def inside(local, monkeypatch):
 
 
 @pytest.fixture
-def ordered(inside, tmp_path):
+def ordered(inside):
     """The jobs of the row on ordered rows as its rules run them, but in this process: torch is imported already."""
     common, own = (yaml.safe_load(inside.path(path).read_text()) for path in ("config/config.yaml", CONFIG))
-    plan, row = Plan.from_configuration({**common, **own, "training": {}, "published": {}}), ("ordered", "single")
-    listing, model, windows = (tmp_path / name for name in ("resolved.json", "model.json", "windows.parquet"))
-    draw = ["--settings", plan.draw_settings("score"), "--stream", listing, "--tokens-seen", plan.row(*row).tokens_seen]
-    commands = [
-        ["resolve-stream", "--settings", plan.stream_settings("ordered"), "--hub", plan.stream_hub_settings(), "--out", listing],
-        [
-            "resolve",
-            "--settings",
-            plan.row_settings(*row),
-            *plan.weights_place(*row),
-            "--out",
-            tmp_path / "model.json",
-            "--out-architecture",
-            tmp_path / "a.json",
-        ],
-        [*plan.draw_command(*row), *draw, "--out", windows],
-        ["score", "--settings", plan.scoring_settings(), "--model", model, "--windows", windows, "--out", tmp_path / "scores.parquet"],
-    ]
-    assert [cli.main([str(word) for word in command]) for command in commands] == [0, 0, 0, 0]
-    return tmp_path
+    plan = Plan.from_configuration({**common, **own, "training": {}, "published": {}})
+    wildcards = SimpleNamespace(family="ordered", slug="single", draw="score", stream="ordered")
+    for name in ("resolve_stream", "resolve", "sample", "score"):
+        (rule,) = (rule for rule in plan.rules if rule.name == name)
+        assert cli.main(rule.words(wildcards)) == 0
+    return inside.path("results/ordered/single")
 
 
 def test_a_stream_that_is_no_uniform_draw_makes_all_that_follows_approximate(local):
@@ -138,7 +125,7 @@ def test_a_stream_that_is_no_uniform_draw_makes_all_that_follows_approximate(loc
 
 
 def test_windows_of_ordered_rows_are_those_that_the_checkpoint_saw(ordered, tokens):
-    check_windows(ordered / "windows.parquet", tokens, STEP * ROWS_PER_STEP, "unbiased")
+    check_windows(ordered / "sample/score/windows.parquet", tokens, STEP * ROWS_PER_STEP, "unbiased")
 
 
 def test_windows_of_a_stream_without_an_order_are_of_all_of_it(local, tokens):
@@ -159,7 +146,7 @@ def test_losses_are_those_of_the_folder_s_model(local, ordered, tokens):
     checkpoint = local.path("results/local/sharded")
     for name, drawn, scores in (
         ("sharded", checkpoint / "sample/score/windows.parquet", checkpoint / "score/scores.parquet"),
-        ("single", ordered / "windows.parquet", ordered / "scores.parquet"),
+        ("single", ordered / "sample/score/windows.parquet", ordered / "score/scores.parquet"),
     ):
         model = GPTNeoXForCausalLM.from_pretrained(local.path("my models", name), use_safetensors=True, local_files_only=True).eval()
         window = torch.from_numpy(tokens[pq.read_table(drawn)["row"].to_numpy()[0]]).unsqueeze(0)

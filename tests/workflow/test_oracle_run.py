@@ -19,7 +19,6 @@ import yaml
 
 from scalebound.artifacts.provenance import file_sha256
 from scalebound.artifacts.scores import read_scores
-from scalebound.audit.expected import jobs_of_family
 from scalebound.audit.page.page import write_page
 from scalebound.audit.run import audit
 from scalebound.bounds.ceilings import Grids
@@ -130,7 +129,7 @@ def test_losses_count_distinct_predictions(truth):
 def test_the_rules_make_exactly_what_the_audit_expects(truth):
     done = truth.snakemake("--summary", config=CONFIG)
     made = {line.split("\t")[0] for line in done.stdout.splitlines()[1:] if line.startswith("results/")}
-    jobs = jobs_of_family(Plan.from_results(truth.path("results/truth/config.json")), "truth")
+    jobs = Plan.from_results(truth.path("results/truth/config.json")).jobs_of("truth")
     assert made == {name for job in jobs for name in (*job.outputs, job.record)}
 
 
@@ -167,7 +166,7 @@ def test_one_flipped_byte_is_named(truth, name):
 def test_a_truth_made_smaller_is_named(truth, tmp_path):
     from scalebound.audit.recompute import check_true_risk
 
-    jobs = jobs_of_family(Plan.from_results(truth.path("results/truth/config.json")), "truth")
+    jobs = Plan.from_results(truth.path("results/truth/config.json")).jobs_of("truth")
     job = next(job for job in jobs if job.stage == "true-risk")
     path, folder = truth.path(*job.outputs), _Folder(truth)
     before = path.read_bytes()

@@ -113,10 +113,9 @@ def test_a_missing_checkpoint_is_named(finished_copy, monkeypatch, capsys):
 
 def jobs_and_folder(workspace):
     from scalebound.audit.chain import Folder
-    from scalebound.audit.expected import jobs_of_family
     from scalebound.plan.plan import Plan
 
-    jobs = jobs_of_family(Plan.from_results(workspace.path("results/smoke/config.json")), "smoke")
+    jobs = Plan.from_results(workspace.path("results/smoke/config.json")).jobs_of("smoke")
     return {job.stage: job for job in jobs if job.record.startswith(FOLDER)}, Folder(workspace.folder)
 
 

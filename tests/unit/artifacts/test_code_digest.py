@@ -5,7 +5,7 @@ import shutil
 import pytest
 
 from scalebound.artifacts.code_digest import ROOT, closure, module_digest, stage_digest
-from scalebound.cli import COMMANDS
+from scalebound.commands import commands
 
 
 @pytest.fixture
@@ -21,7 +21,7 @@ def edited(package, module, old, new):
     return package
 
 
-@pytest.mark.parametrize("stage", COMMANDS)
+@pytest.mark.parametrize("stage", commands())
 def test_every_command_has_a_digest(stage):
     assert len(stage_digest(stage)) == 64
 

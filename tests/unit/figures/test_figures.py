@@ -19,11 +19,12 @@ from scalebound.artifacts.family_tables import (
     TRAJECTORY,
     read_family_table,
 )
-from scalebound.commands.figures import FIGURES, draw
+from scalebound.commands.figures import draw
 from scalebound.counts import short_count
 from scalebound.errors import InputError
 from scalebound.figures import hessian, loss_variation, rates, style
 from scalebound.laws.gap import published_sigma
+from scalebound.plan.stages.figures import table_of_each
 
 SIZES = (20_000, 45_000, 110_000, 265_000)
 
@@ -161,7 +162,7 @@ LAWS = {"information": information, "scaling_law": information, "gap_law": gap_l
 TABLES = STUDIES | LAWS | {"trajectory": trajectory, "baselines": baselines, "comparison": comparison, "certificates": certificates, "oracle": known_truth}
 
 
-@pytest.mark.parametrize("name", FIGURES)
+@pytest.mark.parametrize("name", table_of_each())
 def test_one_table_makes_one_figure_byte_for_byte(name, tmp_path):
     content = TABLES.get(name, table)()
     for folder in ("a", "b"):

@@ -9,12 +9,10 @@ import pytest
 
 from scalebound.artifacts.family_tables import TERMS
 from scalebound.artifacts.parquet import write_parquet
+from scalebound.commands import gap_law, loss_curves, overtraining
 from scalebound.commands.arguments import read_json_option
-from scalebound.commands.gap_law import gap_texts
-from scalebound.commands.loss_curves import Row, curves_text
-from scalebound.commands.overtraining import overtraining_text
 from scalebound.commands.scaling_law import FAMILY, law_text
-from scalebound.configuration.studies import Extrapolation, Information
+from scalebound.configuration.studies import Information
 from scalebound.errors import InputError
 from scalebound.laws import chinchilla
 
@@ -55,8 +53,8 @@ def recorded(path, seen, losses):
 def curves(bounds, trajectory, tmp_path):
     run = recorded(tmp_path / "run.parquet", STEPS, np.where(STEPS <= 2_000, 6.0, 2.0))
     twice = recorded(tmp_path / "twice.parquet", np.minimum(STEPS, 5_000), np.full(100, 3.0))
-    rows = [{"slug": name, "line": name, "run": name} for name in ("run", "twice")] + [{"slug": f"org-{k}", "line": "org/model", "run": None} for k in (1, 2)]
-    return read(curves_text(rows, {"bounds": bounds, "trajectory": trajectory}, [run, twice]))
+    settings = loss_curves.Settings(lines={"run": ["run"], "twice": ["twice"], "org/model": ["org-1", "org-2"]}, recorded=["run", "twice"])
+    return read(loss_curves.compute({"bounds": bounds, "trajectory": trajectory, "losses": [run, twice]}, settings)["out"])
 
 
 def test_information_of_a_recorded_run_is_what_learning_cost(curves):
@@ -88,10 +86,15 @@ def test_two_steps_of_a_released_model_are_points(curves):
     assert points["information_nats"].iloc[1] == pytest.approx(20_000 * np.log(64) + area - 180_000 * 2.0)
 
 
-@pytest.mark.parametrize("text", ["{}", "[1]", '[{"slug": "a"}]', "not json"])
-def test_rows_that_are_none_are_refused(text):
-    with pytest.raises(InputError, match="--rows"):
-        read_json_option(text, list[Row], "--rows")
+@pytest.mark.parametrize("text", ["{}", "[1]", '{"lines": {"a": "a"}, "recorded": []}', "not json"])
+def test_lines_that_are_none_are_refused(text):
+    with pytest.raises(InputError, match="--settings"):
+        read_json_option(text, loss_curves.Settings, "--settings")
+
+
+def test_a_recorded_run_without_its_losses_is_refused(bounds, trajectory):
+    with pytest.raises(InputError, match="0 files for 1 runs"):
+        loss_curves.compute({"bounds": bounds, "trajectory": trajectory, "losses": []}, loss_curves.Settings(lines={"run": ["run"]}, recorded=["run"]))
 
 
 def test_few_points_give_the_published_laws_only(curves):
@@ -129,7 +132,8 @@ def information_csv(folder):
 
 
 def test_gaps_are_bounds_minus_training_losses_and_predictions_follow_the_law(law_inputs, tmp_path):
-    points, exponents = map(read, gap_texts(law_inputs | {"information": information_csv(tmp_path)}, "gptq-4", Extrapolation()))
+    inputs = law_inputs | {"information": information_csv(tmp_path), "certificates": []}
+    points, exponents = map(read, gap_law.compute(inputs, gap_law.Settings(quantizer="gptq-4")).values())
     measured = points[points["kind"] == "measured"].groupby("series")["gap"].apply(list)
     assert measured["the paper's bound (estimate)"] == pytest.approx([1.0] * 4)
     assert measured["the paper's bound with the information as code length (estimate)"] == pytest.approx([0.9])
@@ -143,7 +147,7 @@ def test_gaps_are_bounds_minus_training_losses_and_predictions_follow_the_law(la
 
 
 def test_over_training_pays_off_for_the_nominal_code_and_not_for_the_information(law_inputs):
-    table = read(overtraining_text(law_inputs, "gptq-4", Extrapolation(sizes=[1e9], steps=3)))
+    table = read(overtraining.compute(law_inputs, overtraining.Settings(quantizer="gptq-4", sizes=[1e9], steps=3))["out"])
     table = table[(table["law"] == "Besiroglu et al. 2024") & table["model"].isna()]
     nominal, information = (table[table["code"] == code].set_index("tokens_per_param") for code in ("nominal", "information"))
     assert nominal["C"].iloc[0] == pytest.approx(4 * np.log(2) / 1.5, rel=1e-5)
@@ -155,5 +159,5 @@ def test_over_training_pays_off_for_the_nominal_code_and_not_for_the_information
 
 
 def test_a_published_model_stands_at_its_place(law_inputs):
-    table = read(overtraining_text(law_inputs, "gptq-4", Extrapolation()))
+    table = read(overtraining.compute(law_inputs, overtraining.Settings(quantizer="gptq-4"))["out"])
     assert table[table["model"] == "big"]["tokens_per_param"].unique().tolist() == [20.0]

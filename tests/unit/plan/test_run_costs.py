@@ -5,7 +5,8 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from scalebound.plan.run_costs import BYTES, estimate, matrix_product_rate
+from scalebound.models.files import matrix_product_rate
+from scalebound.plan.run_costs import BYTES, estimate
 
 PARAMETERS = [
     {"name": "embed", "shape": [10, 4], "use": "embedding"},  # 40 entries, looked up

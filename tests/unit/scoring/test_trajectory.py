@@ -9,7 +9,7 @@ import pytest
 from scalebound.artifacts.parquet import write_parquet
 from scalebound.artifacts.provenance import describe_files
 from scalebound.artifacts.trajectory_scores import COLUMNS, read_trajectory
-from scalebound.commands.bound_trajectory import evaluate_trajectory
+from scalebound.commands import bound_trajectory
 from scalebound.commands.score_trajectory import check_checkpoints
 from scalebound.commands.trajectory import trajectory_text
 from scalebound.configuration.config import Bound, TrainingRun
@@ -170,7 +170,7 @@ def test_the_papers_quantizer_may_be_any_on_a_fixed_grid(tmp_path, quantizer):
     write_parquet(tmp_path / "scores.parquet", small_losses(scores()), made_of)
     model = {"identity": {"stage": "resolve"}, "checkpoint": {"slug": "m", "repo": "r", "step": 4}, "n_params": 50, "vocab_size": 64}
     (tmp_path / "resolved.json").write_text(json.dumps(model))
-    found = evaluate_trajectory({"model": tmp_path / "resolved.json", "scores": tmp_path / "scores.parquet"}, Bound().model_dump())
+    found = bound_trajectory.compute({"model": tmp_path / "resolved.json", "scores": tmp_path / "scores.parquet"}, Bound())["out"]
     assert [point["n_tokens"] for point in found["points"]] == [4 * 5, 16 * 5]
     assert {point["nominal"]["code_length_bits"] for point in found["points"]} == {200}
 

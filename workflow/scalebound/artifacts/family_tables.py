@@ -64,20 +64,6 @@ SPECTRA = Columns(
     ("block", "ratio", "effective_rank", "largest_share", *(f"eigenvalue_{rank}" for rank in range(0, 101, 5))),
 )
 HESSIAN_NODES = Columns(("checkpoint", "status"), ("n_params",), ("probe", "node", "weight"))
-TABLES = {
-    "bounds.csv": BOUNDS,
-    "comparison.csv": COMPARISON,
-    "certificates.csv": CERTIFICATES,
-    "information.csv": INFORMATION,
-    "gap_law.csv": GAP_LAW,
-    "ablations.csv": ABLATIONS,
-    "overtraining.csv": OVERTRAINING,
-    "trajectory.csv": TRAJECTORY,
-    "baselines.csv": BASELINES,
-    "quantizability.csv": QUANTIZABILITY,
-    "spectra.csv": SPECTRA,
-    "hessian_nodes.csv": HESSIAN_NODES,
-}
 
 
 def read_family_table(path, columns=BOUNDS):

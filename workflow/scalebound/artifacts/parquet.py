@@ -23,12 +23,13 @@ def write_parquet(path, table, identity):
         pq.write_table(table.replace_schema_metadata(metadata), temporary, compression="zstd")
 
 
-def write_text_table(out, out_identity, text, identity):
+def write_text_table(out, text, identity):
     """Write a CSV file, and beside it a JSON artifact with its identity, which a CSV cannot hold; returns both paths."""
     out = Path(out)
+    named = out.with_name(f"{out.stem}.identity.json")
     atomic.write_bytes(out, text.encode())
-    atomic.write_json(out_identity, {"identity": identity, "files": describe_files(out.parent, [out.name])})
-    return [str(out), str(out_identity)]
+    atomic.write_json(named, {"identity": identity, "files": describe_files(out.parent, [out.name])})
+    return [str(out), str(named)]
 
 
 def read_parquet(path, stage=None, columns=None):

@@ -21,7 +21,7 @@ from scalebound.artifacts import atomic
 from scalebound.artifacts.code_digest import ROOT, stage_digest
 from scalebound.artifacts.provenance import file_sha256, read_json
 from scalebound.audit.records import families, is_family_file, read_jobs
-from scalebound.cli import COMMANDS
+from scalebound.commands import described
 from scalebound.errors import InputError
 
 METADATA = "ro-crate-metadata.json"
@@ -246,7 +246,7 @@ class _Description:
             f"#tool/{job.stage}/{_digest(facts)}",
             "SoftwareApplication",
             name=f"scalebound {job.stage}",
-            description=f"{COMMANDS.get(job.stage, job.stage)}{note}",
+            description=f"{described(job.stage).what}{note}",
             softwareVersion=_version(job),
             identifier=code,
             softwareRequirements=[self.package("generic", "python", identity["python"])]

@@ -1,37 +1,20 @@
 """The whole audit of a results folder."""
 
 import os
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from scalebound.artifacts.provenance import read_json
-from scalebound.audit import chain, recompute, recompute_laws, recompute_studies
-from scalebound.audit.expected import jobs_of_family
+from scalebound.audit import chain
+from scalebound.audit.checks import CHECKS
 from scalebound.audit.findings import Finding
+from scalebound.audit.recompute import is_pure, recompute
 from scalebound.errors import InputError
 from scalebound.hub.shared_weights import shared_weights
 from scalebound.plan.plan import Plan
 from scalebound.plan.studies import STUDIES
 from scalebound.progress import progress
-
-_CHECKS = (
-    recompute_studies.CHECKS
-    | recompute_laws.CHECKS
-    | {
-        "fetch-corpus": recompute.check_wheels,
-        "sample": recompute.check_windows,
-        "fetch-windows": recompute.check_windows,
-        "score": recompute.check_scores,
-        "encode": recompute.check_code,
-        "compress": recompute.check_code,
-        "decode": recompute.check_decoded,
-        "table": recompute.check_table,
-        "certify": recompute.check_certificate,
-        "true-risk": recompute.check_true_risk,
-        "certificates": recompute.check_certificates,
-        "compare": recompute.check_comparison,
-    }
-)
 
 
 @dataclass
@@ -67,7 +50,7 @@ def audit(results, workers=None, numbers=True):
             outcome.findings.append(Finding(name, "the configuration of the run", f"{error.where}: {error.found}"))
     if not outcome.families:
         raise InputError(results, "no family with a config.json", "Run snakemake first")
-    jobs = [job for family, plan in plans.items() for job in jobs_of_family(plan, family, _studies_made(folder, family))]
+    jobs = [job for family, plan in plans.items() for job in plan.jobs_of(family, *_studies_made(folder, family))]
     jobs = list({job.record: job for job in jobs}.values())
     _check_chain(jobs, folder, outcome)
     for family, plan in plans.items():
@@ -112,38 +95,33 @@ def _check_chain(jobs, folder, outcome):
 
 
 def _check_numbers(jobs, folder, outcome, workers):
-    """Recompute what rests on files that are all there; a number from altered files is a finding in its own right."""
-    complete = [job for job in jobs if all(map(folder.exists, [*job.outputs, *job.inputs.values()]))]
+    """Check and recompute what rests on files that are all there; a number from altered files is a finding in its own right."""
+    complete = [job for job in jobs if all(map(folder.exists, job.outputs)) and all(map(folder.exists, _inside(job)))]
     for job in complete:
-        if job.stage in _CHECKS:
-            outcome.findings += _guarded(_CHECKS[job.stage], job, folder)
+        if job.stage in CHECKS:
+            outcome.findings += _guarded(CHECKS[job.stage], job, folder)[0]
             outcome.recomputed += 1
-        elif job.stage == "figures":
-            findings, note = _guarded_figure(job, folder)
+    pure = [job for job in complete if is_pure(job.stage)]
+    with ProcessPoolExecutor(workers) as pool, progress(len(pure), "numbers", "audit: computed again") as bar:
+        for findings, note, computed in pool.map(_again, pure, [folder.root] * len(pure)):
             outcome.findings += findings
             outcome.notes += [note] if note else []
-            outcome.recomputed += 0 if note else 1
-    bounds = [job for job in complete if job.stage == "bound"]
-    readable = [job for job in bounds if not _unreadable(job, outcome.findings)]
-    outcome.findings += recompute.check_bounds(readable, folder, workers)
-    outcome.recomputed += len(readable)
+            outcome.recomputed += computed
+            bar.update(1)
 
 
-def _guarded(check, job, folder):
+def _inside(job):
+    """Inputs that are results: tables of the configuration and local weights may lie elsewhere by now."""
+    return [path for path in job.inputs.values() if path.startswith("results/")]
+
+
+def _again(job, root):
+    return _guarded(recompute, job, root)
+
+
+def _guarded(check, job, place):
     try:
-        return check(job, folder)
+        found = check(job, place)
+        return found if isinstance(found, tuple) else (found, None, True)
     except Exception as error:  # a damaged file may make any reader fail: that is the finding
-        return [Finding(next(iter(job.outputs)), "numbers that can be computed again", f"{type(error).__name__}: {str(error)[:200]}")]
-
-
-def _guarded_figure(job, folder):
-    try:
-        return recompute.check_figure(job, folder)
-    except Exception as error:
-        return [Finding(next(iter(job.outputs)), "a figure that can be drawn again", f"{type(error).__name__}: {str(error)[:200]}")], None
-
-
-def _unreadable(job, findings):
-    """A bound is not computed again from files that are already known to be wrong: its own finding says enough."""
-    wrong = {finding.path for finding in findings}
-    return any(name in wrong for name in (*job.outputs, *job.inputs.values()))
+        return [Finding(next(iter(job.outputs)), "numbers that can be computed again", f"{type(error).__name__}: {str(error)[:200]}")], None, False

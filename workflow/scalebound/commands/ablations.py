@@ -2,23 +2,23 @@
 
 import pandas as pd
 
-from scalebound.artifacts.parquet import write_text_table
-from scalebound.artifacts.provenance import identity, read_json
+from scalebound.artifacts.provenance import read_json
+from scalebound.commands.stage import Many
 from scalebound.errors import InputError
+
+GROUP = "studies"
 
 COLUMNS = ("checkpoint", "n_params", "ablation", "setting", "x", "bound", "gap", "low", "high", "C", "train_loss")
 
 
-def add_arguments(parser):
-    parser.add_argument("--ablations", required=True, nargs="+", help="ablations.json files")
-    parser.add_argument("--out", required=True, help="ablations.csv")
-    parser.add_argument("--out-identity", required=True, help="identity of the table")
+INPUTS = {"ablations": Many("ablations.json files")}
+OUTPUTS = {"out": "ablations.csv"}
+SETTINGS = None
+PACKAGES = ["pandas"]
 
 
-def run(arguments):
-    text = ablations_text(arguments.ablations)
-    made_of = identity("ablations", {path: path for path in arguments.ablations}, {}, packages=["pandas"])
-    return write_text_table(arguments.out, arguments.out_identity, text, made_of)
+def compute(inputs, _):
+    return {"out": ablations_text(inputs["ablations"])}
 
 
 def ablations_text(paths):

@@ -8,8 +8,9 @@ from scalebound.errors import InputError
 
 
 def add_settings(parser, model):
-    name = " or ".join(member.__name__ for member in ((model,) if isinstance(model, type) else members_of(model)))
-    parser.add_argument("--settings", required=True, metavar="JSON", help=f"the {name} section of the configuration, as JSON")
+    members = (model,) if isinstance(model, type) else members_of(model)
+    keys = " or ".join(", ".join(member.model_fields) for member in members)
+    parser.add_argument("--settings", required=True, metavar="JSON", help=f"a section of the configuration as JSON: {keys}")
 
 
 def read_settings(arguments, model):

@@ -15,6 +15,9 @@ from scalebound.artifacts import atomic
 from scalebound.audit.run import audit
 from scalebound.errors import InputError, printable
 
+GROUP = "reading results"
+EXAMPLE = "results"
+
 SHOWN = 40
 
 

@@ -2,54 +2,53 @@
 
 import dataclasses
 
-from scalebound.artifacts import atomic, windows
-from scalebound.artifacts.provenance import check_keys, file_sha256, identity, read_json
+from scalebound.artifacts import windows
+from scalebound.artifacts.provenance import check_keys, file_sha256, read_json
 from scalebound.artifacts.scores import read_scores, standard_error, windows_digest
 from scalebound.bounds.complexity import alpha_grid
 from scalebound.bounds.document_level import document_bound
-from scalebound.commands.arguments import add_settings, read_settings
-from scalebound.configuration.config import Bound, parse
+from scalebound.configuration.config import Bound
 from scalebound.corpus.document_lengths import document_weights
 from scalebound.corpus.rows import open_rows
 from scalebound.errors import InputError
 from scalebound.scoring.sampling import rows_to_draw_from
 
+GROUP = "studies"
+
 NEEDS = {"checkpoint": dict, "vocab_size": int, "n_tokens": int, "nominal": dict}
-INPUTS = ("bounds", "scores", "windows", "tokens", "stream", "heldout", "heldout_quantized")
 
 
-def add_arguments(parser):
-    add_settings(parser, Bound)
-    parser.add_argument("--bounds", required=True, help="bounds.json of the paper's quantizer")
-    parser.add_argument("--scores", required=True, help="scores.parquet of the decoded model, on windows of the training stream")
-    parser.add_argument("--windows", required=True, help="the windows.parquet of these")
-    parser.add_argument("--tokens", required=True, help="tokens.bin")
-    parser.add_argument("--stream", required=True, help="stream.json")
-    parser.add_argument("--heldout", required=True, help="scores.parquet of the checkpoint on held-out windows")
-    parser.add_argument("--heldout-quantized", required=True, help="scores.parquet of the decoded model on held-out windows")
-    parser.add_argument("--out", required=True, help="baseline.json")
+INPUTS = {
+    "bounds": "bounds.json of the paper's quantizer",
+    "scores": "scores.parquet of the decoded model, on windows of the training stream",
+    "windows": "the windows.parquet of these",
+    "tokens": "tokens.bin",
+    "stream": "stream.json",
+    "heldout": "scores.parquet of the checkpoint on held-out windows",
+    "heldout_quantized": "scores.parquet of the decoded model on held-out windows",
+}
+OUTPUTS = {"out": "baseline.json"}
+SETTINGS = Bound
+PACKAGES = ["numpy"]
 
 
-def run(arguments):
-    settings, inputs = read_settings(arguments, Bound), {name: getattr(arguments, name) for name in INPUTS}
-    result = evaluate_baseline(inputs, settings.model_dump())
-    atomic.write_json(arguments.out, {"identity": identity("baseline", inputs, settings.model_dump(), packages=["numpy"]), **result})
+def said(made):
+    result = made["out"]
     heldout, document = result["heldout"], result["document"]
     shown = f"bound for {result['documents']} documents {document['bound']:.2f}" if document else "no whole document"
-    print(f"estimates for {result['checkpoint']['slug']}: held-out loss {heldout['loss']:.3f} (standard error {heldout['standard_error']:.3f}), {shown} nats")
-    return [arguments.out]
+    return f"estimates for {result['checkpoint']['slug']}: held-out loss {heldout['loss']:.3f} (standard error {heldout['standard_error']:.3f}), {shown} nats"
 
 
-def evaluate_baseline(inputs, settings):
-    """The content of baseline.json, without its identity, from the files named in INPUTS.
+def compute(inputs, settings):
+    """The content of baseline.json.
 
     Raises:
         InputError: unreadable files, scores of other windows, or held-out scores of training windows.
     """
-    settings, bounds = parse(Bound, settings, "settings"), read_json(inputs["bounds"], "bound", NEEDS)
+    bounds = read_json(inputs["bounds"], "bound", NEEDS)
     check_keys(bounds["nominal"], {"code_length_bits": int}, inputs["bounds"])
     documents, document = _document_bound(inputs, bounds, settings)
-    return {
+    result = {
         "kind": "estimate",
         "why_estimate": "the mean over documents is taken over sampled windows, each token weighted by 1 / (length of its document)",
         "checkpoint": bounds["checkpoint"],
@@ -57,6 +56,7 @@ def evaluate_baseline(inputs, settings):
         "documents": documents,
         "document": document and dataclasses.asdict(document),
     }
+    return {"out": result}
 
 
 def _heldout(inputs):

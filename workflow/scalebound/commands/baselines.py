@@ -5,28 +5,28 @@ import math
 import pandas as pd
 
 from scalebound.artifacts.family_tables import CERTIFICATES, read_family_table
-from scalebound.artifacts.parquet import write_text_table
-from scalebound.artifacts.provenance import identity, read_json
+from scalebound.artifacts.provenance import read_json
+from scalebound.commands.stage import Many
 from scalebound.commands.table import read_bounds
 from scalebound.errors import InputError, first_line
+
+GROUP = "studies"
 
 _BOUNDS = ("train_loss", "quantized_loss", "paper_bound", "freedman_bound", "geometric_bound", "azuma_bound")
 
 
-def add_arguments(parser):
-    parser.add_argument("--bounds", required=True, nargs="+", help="bounds.json files of the paper's quantizer")
-    parser.add_argument("--baselines", nargs="*", default=[], help="baseline.json files, of the checkpoints that have one")
-    parser.add_argument("--certificates", nargs="*", default=[], help="certificates.csv, where the family has one")
-    parser.add_argument("--out", required=True, help="baselines.csv")
-    parser.add_argument("--out-identity", required=True, help="identity of the table")
+INPUTS = {
+    "bounds": Many("bounds.json files of the paper's quantizer"),
+    "baselines": Many("baseline.json files, of the checkpoints that have one"),
+    "certificates": Many("certificates.csv, where the family has one"),
+}
+OUTPUTS = {"out": "baselines.csv"}
+SETTINGS = None
+PACKAGES = ["pandas"]
 
 
-def run(arguments):
-    inputs = {path: path for path in (*arguments.bounds, *arguments.baselines, *arguments.certificates)}
-    text = baselines_text(arguments.bounds, arguments.baselines, arguments.certificates)
-    made_of = identity("baselines", inputs, {}, packages=["pandas"])
-    print(f"{len(arguments.bounds)} checkpoints in {arguments.out}")
-    return write_text_table(arguments.out, arguments.out_identity, text, made_of)
+def compute(inputs, _):
+    return {"out": baselines_text(inputs["bounds"], inputs["baselines"], inputs["certificates"])}
 
 
 def baselines_text(bounds, baselines, certificates):

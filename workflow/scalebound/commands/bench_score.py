@@ -9,6 +9,9 @@ from rich.table import Table
 
 from scalebound.errors import InputError
 
+GROUP = "the project itself"
+EXAMPLE = "--shapes 70m 160m --windows 2"
+
 # hidden size, layers, heads, output width: the published configurations
 SHAPES = {
     "70m": (512, 6, 8, 50304),

@@ -1,44 +1,38 @@
 """Generalization bounds along training: plug-in estimates from the token scores of every kept checkpoint, at the nominal code length."""
 
-from scalebound.artifacts import atomic
-from scalebound.artifacts.provenance import check_keys, identity, read_json
+from scalebound.artifacts.provenance import check_keys, read_json
 from scalebound.artifacts.trajectory_scores import read_trajectory
 from scalebound.bounds.evaluation import Problem, evaluate
-from scalebound.commands.arguments import add_settings, read_settings
 from scalebound.configuration.config import Bound, GridQuantizer, TrainingRun, parse
 from scalebound.errors import InputError
 from scalebound.progress import progress
 
+GROUP = "studies"
+
 MODEL_NEEDS = {"checkpoint": dict, "n_params": int, "vocab_size": int}
 
 
-def add_arguments(parser):
-    add_settings(parser, Bound)
-    parser.add_argument("--model", required=True, help="resolved.json of the row")
-    parser.add_argument("--scores", required=True, help="scores.parquet of the trajectory")
-    parser.add_argument("--out", required=True, help="bounds.json: all bounds of every kept step")
+INPUTS = {"model": "resolved.json of the row", "scores": "scores.parquet of the trajectory"}
+OUTPUTS = {"out": "bounds.json: all bounds of every kept step"}
+SETTINGS = Bound
+PACKAGES = ["numpy"]
 
 
-def run(arguments):
-    settings = read_settings(arguments, Bound)
-    inputs = {"model": arguments.model, "scores": arguments.scores}
-    result = evaluate_trajectory(inputs, settings.model_dump())
-    made_of = identity("bound-trajectory", inputs, settings.model_dump(), packages=["numpy"])
-    atomic.write_json(arguments.out, {"identity": made_of, **result})
-    last = result["points"][-1]
-    print(f"estimates for {len(result['points'])} steps of {result['line']}, at the last: paper's bound {last['nominal']['paper']['bound']:.3f} nats")
-    return [arguments.out]
+def said(made):
+    result = made["out"]
+    last = result["points"][-1]["nominal"]["paper"]["bound"]
+    return f"estimates for {len(result['points'])} steps of {result['line']}, at the last: paper's bound {last:.3f} nats"
 
 
-def evaluate_trajectory(inputs, settings):
-    """The content of bounds.json, without its identity, from the files {model, scores}.
+def compute(inputs, settings):
+    """The content of bounds.json.
 
     At each step n counts the predictions of the distinct rows that it had seen, and L is b N bits as in the paper.
 
     Raises:
         InputError: unreadable files, or scores of another run than the model's.
     """
-    settings, model = parse(Bound, settings, "settings"), read_json(inputs["model"], "resolve", MODEL_NEEDS)
+    model = read_json(inputs["model"], "resolve", MODEL_NEEDS)
     check_keys(model["checkpoint"], {"slug": str, "repo": str, "step": int}, inputs["model"])
     steps, made_of = read_trajectory(inputs["scores"])
     used = made_of.get("settings")
@@ -50,7 +44,7 @@ def evaluate_trajectory(inputs, settings):
         )
     with progress(len(steps), "steps", f"bounds of {model['checkpoint']['slug']}") as bar:
         points = [_point(scores, training, model, quantizer.bits, settings, bar) for scores in steps]
-    return {
+    result = {
         "kind": "estimate",
         "why_estimate": "means over the training stream are replaced by means over a sample of windows",
         "checkpoint": model["checkpoint"],
@@ -60,6 +54,7 @@ def evaluate_trajectory(inputs, settings):
         "nominal_bits_per_param": quantizer.bits,
         "points": points,
     }
+    return {"out": result}
 
 
 def _point(scores, training, model, bits, settings, bar):

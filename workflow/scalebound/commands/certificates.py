@@ -3,34 +3,39 @@
 import pandas as pd
 
 from scalebound.artifacts.certificate import read_certificate
-from scalebound.artifacts.parquet import write_text_table
-from scalebound.artifacts.provenance import identity, read_json
+from scalebound.artifacts.provenance import read_json
+from scalebound.commands.stage import Many
 from scalebound.commands.table import read_bounds
+from scalebound.configuration.types import Model, Slug
 from scalebound.errors import InputError
 
+GROUP = "bounds and certificates"
 
-def add_arguments(parser):
-    parser.add_argument("--certificates", required=True, nargs="+", help="certificate.json files")
-    parser.add_argument("--bounds", required=True, nargs="+", help="bounds.json files of the same checkpoints")
-    parser.add_argument("--true-risks", nargs="*", default=[], help="true_risk.json files, of checkpoints on oracle streams")
-    parser.add_argument("--paper-quantizer", required=True, help="the quantizer that the paper's recipe takes")
-    # snakemake writes an empty word as nothing at all
-    parser.add_argument("--untuned", nargs="?", default="", const="", help="a quantizer to show on the way, if any")
-    parser.add_argument("--out", required=True, help="certificates.csv")
-    parser.add_argument("--out-identity", required=True, help="identity of the table")
-
-
-def run(arguments):
-    certificates = [read_certificate(path) for path in arguments.certificates]
-    risks = [read_json(path, "true-risk") for path in arguments.true_risks]
-    text = certificates_text(certificates, [read_bounds(path) for path in arguments.bounds], arguments.paper_quantizer, risks, arguments.untuned)
-    inputs = {path: path for path in (*arguments.certificates, *arguments.bounds, *arguments.true_risks)}
-    made_of = identity("certificates", inputs, {"paper_quantizer": arguments.paper_quantizer, "untuned": arguments.untuned}, packages=["pandas"])
-    print(f"{len(certificates)} certificates in {arguments.out}")
-    return write_text_table(arguments.out, arguments.out_identity, text, made_of)
+INPUTS = {
+    "certificates": Many("certificate.json files"),
+    "bounds": Many("bounds.json files of the same checkpoints"),
+    "true_risks": Many("true_risk.json files, of checkpoints on oracle streams"),
+}
+OUTPUTS = {"out": "certificates.csv"}
+PACKAGES = ["pandas"]
 
 
-def certificates_text(certificates, bounds, paper_quantizer, risks=(), untuned=""):
+class Settings(Model):
+    """The quantizer of the paper's recipe, and one to show on the way from it to the certificate, if any."""
+
+    paper_quantizer: Slug
+    untuned: Slug | None = None
+
+
+SETTINGS = Settings
+
+
+def compute(inputs, settings):
+    certificates, risks = [read_certificate(path) for path in inputs["certificates"]], [read_json(path, "true-risk") for path in inputs["true_risks"]]
+    return {"out": certificates_text(certificates, map(read_bounds, inputs["bounds"]), settings.paper_quantizer, risks, settings.untuned)}
+
+
+def certificates_text(certificates, bounds, paper_quantizer, risks=(), untuned=None):
     """certificates.csv as text, one row a checkpoint, by size, from certificate.json contents and lines of bounds.csv.
 
     `true_risk`, of what is certified, and `trained_risk`, of the model as trained, are known only where an oracle made the

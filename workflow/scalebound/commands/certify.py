@@ -13,6 +13,8 @@ from scalebound.configuration.config import Certificate, Grids
 from scalebound.errors import InputError
 from scalebound.quantization import message
 
+GROUP = "bounds and certificates"
+
 COPIES = ("model.sbq", "architecture.json", "windows.parquet")
 SAMPLING = "unbiased"  # of the windows of every certificate: a uniform draw of what the checkpoint saw
 HOLDS_FOR = "the mean conditional risk of the decoded, smoothed model over the training stream of the checkpoint"

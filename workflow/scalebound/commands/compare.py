@@ -1,29 +1,32 @@
 """Put a family's bounds beside published ones of the same checkpoints: comparison.csv."""
 
 from scalebound.artifacts.family_tables import read_family_table
-from scalebound.artifacts.parquet import write_text_table
-from scalebound.artifacts.provenance import identity
 from scalebound.configuration.tab_separated import read_tab_separated
+from scalebound.configuration.types import Model, Slug
 from scalebound.errors import InputError
+
+GROUP = "bounds and certificates"
 
 QUANTITIES = ("train_loss", "paper_bound", "azuma_bound")
 PUBLISHED = ["checkpoint", *QUANTITIES]
 
 
-def add_arguments(parser):
-    parser.add_argument("--table", required=True, help="bounds.csv of the family")
-    parser.add_argument("--published", required=True, help="tab-separated: checkpoint, train_loss, paper_bound, azuma_bound")
-    parser.add_argument("--quantizer", required=True, help="the quantizer whose rows are compared")
-    parser.add_argument("--out", required=True, help="comparison.csv")
-    parser.add_argument("--out-identity", required=True, help="identity of the table")
+INPUTS = {"table": "bounds.csv of the family", "published": "tab-separated: checkpoint, train_loss, paper_bound, azuma_bound"}
+OUTPUTS = {"out": "comparison.csv"}
+PACKAGES = ["pandas"]
 
 
-def run(arguments):
-    text = comparison_text(read_family_table(arguments.table), read_published(arguments.published), arguments.quantizer)
-    inputs = {"table": arguments.table, "published": arguments.published}
-    made_of = identity("compare", inputs, {"quantizer": arguments.quantizer}, packages=["pandas"])
-    print(f"{text.count(chr(10)) - 1} checkpoints in {arguments.out}")
-    return write_text_table(arguments.out, arguments.out_identity, text, made_of)
+class Settings(Model):
+    """The quantizer whose rows are compared."""
+
+    quantizer: Slug
+
+
+SETTINGS = Settings
+
+
+def compute(inputs, settings):
+    return {"out": comparison_text(read_family_table(inputs["table"]), read_published(inputs["published"]), settings.quantizer)}
 
 
 def read_published(path):

@@ -11,6 +11,8 @@ from scalebound.quantization.message import code_length_bits
 from scalebound.quantization.rate import message, storage
 from scalebound.quantization.round_trip import check_round_trip
 
+GROUP = "codes"
+
 
 def add_arguments(parser):
     add_settings(parser, RateSettings)

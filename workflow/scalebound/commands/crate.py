@@ -4,6 +4,9 @@ from pathlib import Path
 
 from scalebound.audit import crate
 
+GROUP = "reading results"
+EXAMPLE = "--results results"
+
 
 def add_arguments(parser):
     parser.add_argument("--results", default="results", help="folder of the results, which becomes the crate (default: results)")

@@ -13,6 +13,8 @@ from scalebound.errors import InputError
 from scalebound.quantization import message
 from scalebound.quantization.integers import from_matrix
 
+GROUP = "codes"
+
 FILES = ("config.json", "model.safetensors")
 
 

@@ -2,6 +2,9 @@
 
 from scalebound.artifacts.code_digest import stage_digest
 
+GROUP = "the project itself"
+EXAMPLE = "score"
+
 
 def add_arguments(parser):
     parser.add_argument("stage", help="a subcommand, such as score")

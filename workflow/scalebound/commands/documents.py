@@ -10,6 +10,8 @@ from scalebound.commands.arguments import add_settings, read_settings
 from scalebound.configuration.streams import WheelStream
 from scalebound.corpus import documents
 
+GROUP = "streams and training"
+
 
 def add_arguments(parser):
     add_settings(parser, WheelStream)
@@ -23,7 +25,7 @@ def run(arguments):
     rows = documents.order_and_split(rows, settings.document_seed, settings.tokenizer_fraction, settings.heldout_fraction)
     sizes = {name: sum(row["bytes"] for row in rows if row["split"] == name) for name in documents.SPLITS}
     used = settings.model_dump(include={"document_seed", "tokenizer_fraction", "heldout_fraction", "suffixes"})
-    made_of = identity("documents", {Path(path).name: path for path in arguments.wheels}, used, left_out=left_out, split_bytes=sizes)
+    made_of = identity("documents", {path: path for path in arguments.wheels}, used, left_out=left_out, split_bytes=sizes)
     write_parquet(arguments.out, pa.Table.from_pylist(rows), made_of)
     print(f"{len(rows)} documents, {sum(sizes.values()) / 1e6:.1f} MB; left out: {left_out}; bytes by split: {sizes}")
     return [arguments.out]

@@ -11,6 +11,8 @@ from scalebound.errors import InputError
 from scalebound.quantization import message, storage
 from scalebound.quantization.round_trip import check_round_trip
 
+GROUP = "codes"
+
 
 def add_arguments(parser):
     add_settings(parser, GridQuantizer)

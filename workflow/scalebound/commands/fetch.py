@@ -7,6 +7,9 @@ from scalebound.artifacts.provenance import check_keys, file_sha256, identity, r
 from scalebound.commands.arguments import read_json_option
 from scalebound.configuration.config import Hub
 
+GROUP = "checkpoints"
+NETWORK = True
+
 
 def add_arguments(parser):
     parser.add_argument("--located", required=True, help="hub.json")
@@ -22,7 +25,7 @@ def run(arguments):
     check_keys(located["hub"], {"repo": str, "commit": str, "files": list, "weights": list}, arguments.located)
     done = fetch(located["hub"], Patience(attempts=hub.attempts))
     files = [_described(Path(done["folder"]), file) for file in done["files"]]
-    made_of = identity("fetch", {"hub": arguments.located}, {}, packages=["huggingface_hub"])
+    made_of = identity("fetch", {"located": arguments.located}, {}, packages=["huggingface_hub"])
     place = {"repo": located["hub"]["repo"], "commit": located["hub"]["commit"]}
     atomic.write_json(arguments.out, {"identity": made_of, "hub": place, "files": files, "checkpoint": located["checkpoint"]})
     print(f"{len(files)} files of {place['repo']} at {place['commit']}, verified: {done['bytes'] / 1e9:.2f} GB")

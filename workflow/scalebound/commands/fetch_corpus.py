@@ -8,10 +8,13 @@ from scalebound.commands.arguments import add_settings, read_settings
 from scalebound.configuration.streams import WheelStream
 from scalebound.corpus import wheels
 
+GROUP = "streams and training"
+NETWORK = True
+
 
 def add_arguments(parser):
     add_settings(parser, WheelStream)
-    parser.add_argument("--folder", required=True, help="where the wheels and fetched.json go")
+    parser.add_argument("--folder", required=True, help="wheels: folder for them and fetched.json")
 
 
 def run(arguments):

@@ -7,6 +7,9 @@ from scalebound.commands.arguments import add_settings, read_json_option, read_s
 from scalebound.commands.sample import write_draw
 from scalebound.configuration.config import Draw, Hub
 
+GROUP = "checkpoints"
+NETWORK = True
+
 
 def add_arguments(parser):
     add_settings(parser, Draw)

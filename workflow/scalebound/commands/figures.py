@@ -1,78 +1,59 @@
 """Draw one figure of a family from its table of bounds."""
 
-from scalebound.artifacts.family_tables import TABLES, read_family_table
-from scalebound.artifacts.provenance import identity
-from scalebound.errors import InputError
-from scalebound.figures import (
-    ablations,
-    baselines,
-    bounds_by_size,
-    certificates,
-    comparison,
-    gap_law,
-    hessian,
-    information,
-    loss_variation,
-    oracle,
-    overtraining,
-    quantizability,
-    rates,
-    scaling_law,
-    spectra,
-    style,
-    terms,
-    trajectory,
-)
-from scalebound.plan.plan import FIGURES as TABLE_OF
+import importlib
 
-FIGURES = {
-    "bounds_by_size": bounds_by_size,
-    "terms": terms,
-    "loss_variation": loss_variation,
-    "rates": rates,
-    "comparison": comparison,
-    "certificates": certificates,
-    "oracle": oracle,
-    "information": information,
-    "scaling_law": scaling_law,
-    "gap_law": gap_law,
-    "ablations": ablations,
-    "overtraining": overtraining,
-    "trajectory": trajectory,
-    "baselines": baselines,
-    "quantizability": quantizability,
-    "spectra": spectra,
-    "hessian": hessian,
-}
-# drawn from the rows of one quantizer
-ONE_QUANTIZER = ("bounds_by_size", "terms", "loss_variation")
+from scalebound.artifacts.family_tables import read_family_table
+from scalebound.artifacts.provenance import identity
+from scalebound.commands.arguments import add_settings, read_settings
+from scalebound.configuration.types import Model, Slug
+from scalebound.errors import InputError
+from scalebound.figures import style
+
+GROUP = "reading results"
+
+
+class Settings(Model):
+    """A module of `figures`, and the quantizer whose rows are drawn where it draws those of one."""
+
+    figure: str
+    quantizer: Slug
 
 
 def add_arguments(parser):
+    add_settings(parser, Settings)
     parser.add_argument("--table", required=True, help="the table of the family that the figure is drawn from")
-    parser.add_argument("--figure", required=True, choices=list(FIGURES))
-    parser.add_argument("--quantizer", required=True, help="the quantizer whose rows are drawn")
     parser.add_argument("--png", required=True)
     parser.add_argument("--pdf", required=True)
 
 
 def run(arguments):
-    drawn = draw(read_table_of(arguments.figure, arguments.table), arguments.figure, arguments.quantizer, arguments.table)
-    settings = {"figure": arguments.figure, "quantizer": arguments.quantizer}
-    style.save(drawn, arguments.png, arguments.pdf, identity("figures", {"table": arguments.table}, settings, packages=["matplotlib", "pandas"]))
+    settings = read_settings(arguments, Settings)
+    drawn = draw(read_table_of(settings.figure, arguments.table), settings.figure, settings.quantizer, arguments.table)
+    style.save(drawn, arguments.png, arguments.pdf, identity("figures", {"table": arguments.table}, settings.model_dump(), packages=["matplotlib", "pandas"]))
     print(f"{arguments.png} and {arguments.pdf}")
     return [arguments.png, arguments.pdf]
 
 
 def read_table_of(figure, path):
     """The table at `path`, checked as the one that the figure is drawn from. Raises InputError when it is none."""
-    return read_family_table(path, TABLES[TABLE_OF[figure]])
+    return read_family_table(path, _module(figure).TABLE)
 
 
 def draw(table, figure, quantizer, where):
-    """The matplotlib figure named `figure` from a table of bounds; `where` names the table in errors."""
-    if figure in ONE_QUANTIZER:
+    """The matplotlib figure named `figure` from a table of a family; `where` names the table in errors."""
+    module = _module(figure)
+    if getattr(module, "ONE_QUANTIZER", False):
         table = table[table["quantizer"] == quantizer]
     if table.empty:
         raise InputError(where, f"no row of quantizer {quantizer!r}", "Set paper_quantizer to one of the quantizers")
-    return FIGURES[figure].draw(table)
+    return module.draw(table)
+
+
+def _module(figure):
+    try:
+        module = importlib.import_module(f"scalebound.figures.{figure}")
+    except ModuleNotFoundError:
+        module = None
+    if not hasattr(module, "TABLE"):
+        raise InputError("--settings", f"no figure {figure!r}", "Name a module of scalebound.figures that draws one")
+    return module

@@ -3,58 +3,53 @@
 import pandas as pd
 
 from scalebound.artifacts.family_tables import BOUNDS, CERTIFICATES, INFORMATION, LAWS, read_family_table
-from scalebound.artifacts.parquet import write_text_table
-from scalebound.artifacts.provenance import identity
-from scalebound.commands.arguments import add_settings, read_settings
 from scalebound.commands.scaling_law import FAMILY
+from scalebound.commands.stage import Many
 from scalebound.configuration.studies import Extrapolation
+from scalebound.configuration.types import Slug
 from scalebound.laws import carried_over
 from scalebound.laws.gap import fit_power_law
 from scalebound.laws.published_models import read_models
 
+GROUP = "studies"
+
 COLUMNS = ("series", "kind", "model", "n_params", "n_tokens", "tokens_per_param", "C", "sigma", "loss", *(f"term_{name}" for name in carried_over.TERMS), "gap")
 
 
-def add_arguments(parser):
-    add_settings(parser, Extrapolation)
-    parser.add_argument("--bounds", required=True, help="bounds.csv")
-    parser.add_argument("--quantizer", required=True, help="the quantizer of the paper's recipe")
-    parser.add_argument("--certificates", nargs="?", help="certificates.csv, if the family has certificates")
-    parser.add_argument("--information", required=True, help="information.csv")
-    parser.add_argument("--laws", required=True, help="scaling_law.csv")
-    parser.add_argument("--models", required=True, help="table of published models")
-    parser.add_argument("--out", required=True, help="gap_law.csv")
-    parser.add_argument("--out-identity", required=True, help="its identity")
-    parser.add_argument("--out-exponents", required=True, help="gap_exponents.csv")
-    parser.add_argument("--out-exponents-identity", required=True, help="its identity")
+INPUTS = {
+    "bounds": "bounds.csv",
+    "information": "information.csv",
+    "laws": "scaling_law.csv",
+    "models": "table of published models",
+    "certificates": Many("certificates.csv, if the family has certificates"),
+}
+OUTPUTS = {"out": "gap_law.csv", "out_exponents": "gap_exponents.csv"}
+PACKAGES = ["numpy", "pandas"]
 
 
-def run(arguments):
-    settings = read_settings(arguments, Extrapolation)
-    inputs = {name: getattr(arguments, name) for name in ("bounds", "information", "laws", "models", "certificates")}
-    inputs = {name: path for name, path in inputs.items() if path}
-    points, exponents = gap_texts(inputs, arguments.quantizer, settings)
-    made_of = identity("gap-law", inputs, settings.model_dump() | {"quantizer": arguments.quantizer}, packages=["numpy", "pandas"])
-    return [
-        *write_text_table(arguments.out, arguments.out_identity, points, made_of),
-        *write_text_table(arguments.out_exponents, arguments.out_exponents_identity, exponents, made_of),
-    ]
+class Settings(Extrapolation):
+    """What is carried over, and the quantizer of the paper's recipe."""
+
+    quantizer: Slug
 
 
-def gap_texts(inputs, quantizer, settings):
-    """(gap_law.csv, gap_exponents.csv) as texts, from the files {bounds, information, laws, models, certificates or not}.
+SETTINGS = Settings
+
+
+def compute(inputs, settings):
+    """gap_law.csv and gap_exponents.csv.
 
     gap_law: gaps in nats per token above the training loss, `kind` measured (estimate or certificate, as `series` says) or
     predicted (a law carried over to a published model). gap_exponents: gap ~ D^-exponent of each measured series with the
     standard error, and beta / 2 of each law, which is what theory predicts for large D.
     """
     bounds = read_family_table(inputs["bounds"], BOUNDS)
-    bounds = bounds[bounds["quantizer"] == quantizer]
+    bounds = bounds[bounds["quantizer"] == settings.quantizer]
     laws = carried_over.laws_of(read_family_table(inputs["laws"], LAWS), FAMILY)
     measured = pd.concat([part for part in _measured(bounds, inputs) if len(part)])
     predicted = _predicted(laws, bounds, read_models(inputs["models"]), settings)
     points = pd.concat([measured, *predicted]).reindex(columns=COLUMNS)
-    return _text(points), _text(_exponents(measured, laws))
+    return {"out": _text(points), "out_exponents": _text(_exponents(measured, laws))}
 
 
 def _measured(bounds, inputs):
@@ -66,8 +61,8 @@ def _measured(bounds, inputs):
     yield _series(
         ends, "the paper's bound with the information as code length (estimate)", ends["bound_information"] - ends["train_loss"], ends[["C", "sigma"]]
     )
-    if "certificates" in inputs:
-        certified = read_family_table(inputs["certificates"], CERTIFICATES)
+    for path in inputs["certificates"]:
+        certified = read_family_table(path, CERTIFICATES)
         yield _series(certified, "certificate", certified["certificate"] - certified["train_loss"])
 
 

@@ -9,6 +9,8 @@ from scalebound.configuration.streams import OracleStream
 from scalebound.corpus import rows
 from scalebound.errors import InputError
 
+GROUP = "streams and training"
+
 FILES = ("config.json", "model.safetensors")
 
 
@@ -39,7 +41,7 @@ def run(arguments):
         pinned = rows.check_pin(found, settings.sha256, arguments.rows, arguments.out)
     made_of = identity(
         "generate",
-        {name: Path(arguments.oracle) / name for name in FILES},
+        {str(path): path for path in (Path(arguments.oracle) / name for name in FILES)},
         {"rows": arguments.rows, "pinned": pinned, **settings.model_dump(include={"run", "step", "seed", "row_tokens", "vocab_size"})},
         packages=["numpy", "torch", "transformers"],
         device="cpu",

@@ -9,6 +9,8 @@ from scalebound.configuration.streams import WheelStream
 from scalebound.configuration.studies import Baselines
 from scalebound.corpus import documents, heldout, tokenizer
 
+GROUP = "checkpoints"
+
 
 def add_arguments(parser):
     add_settings(parser, Baselines)

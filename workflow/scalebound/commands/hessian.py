@@ -9,6 +9,8 @@ from scalebound.curvature import quadrature
 from scalebound.errors import InputError
 from scalebound.progress import progress
 
+GROUP = "studies"
+
 # tokens of one double backward pass: beyond this a CPU is limited by its caches, a GPU by its memory
 TOKENS_PER_BATCH = {"cpu": 1024, "cuda": 8192}
 

@@ -3,21 +3,18 @@
 import pandas as pd
 
 from scalebound.artifacts.hessian import read_hessian
-from scalebound.artifacts.parquet import write_text_table
-from scalebound.artifacts.provenance import identity
+from scalebound.commands.stage import Many
+
+GROUP = "studies"
+
+INPUTS = {"hessians": Many("hessian.json files")}
+OUTPUTS = {"out": "hessian_nodes.csv"}
+SETTINGS = None
+PACKAGES = ["pandas"]
 
 
-def add_arguments(parser):
-    parser.add_argument("--hessians", required=True, nargs="+", help="hessian.json files")
-    parser.add_argument("--out", required=True, help="hessian_nodes.csv")
-    parser.add_argument("--out-identity", required=True, help="identity of the table")
-
-
-def run(arguments):
-    text = nodes_text(map(read_hessian, arguments.hessians))
-    made_of = identity("hessian-nodes", {path: path for path in arguments.hessians}, {}, packages=["pandas"])
-    print(f"{text.count(chr(10)) - 1} rows in {arguments.out}")
-    return write_text_table(arguments.out, arguments.out_identity, text, made_of)
+def compute(inputs, _):
+    return {"out": nodes_text(map(read_hessian, inputs["hessians"]))}
 
 
 def nodes_text(contents):

@@ -4,9 +4,10 @@ import numpy as np
 import pandas as pd
 
 from scalebound.artifacts.hessian import read_hessian
-from scalebound.artifacts.parquet import write_text_table
-from scalebound.artifacts.provenance import identity
+from scalebound.commands.stage import Many
 from scalebound.curvature.quadrature import integral, mean_and_error
+
+GROUP = "studies"
 
 # curvature in nats per squared unit of weight; much smaller, and nodes near zero, which are far apart, would decide the dimension
 SOFT = 0.1
@@ -17,18 +18,14 @@ COLUMNS = (
 )
 
 
-def add_arguments(parser):
-    parser.add_argument("--hessians", required=True, nargs="+", help="hessian.json files")
-    parser.add_argument("--out", required=True, help="hessian.csv")
-    parser.add_argument("--out-identity", required=True, help="identity of the table")
+INPUTS = {"hessians": Many("hessian.json files")}
+OUTPUTS = {"out": "hessian.csv"}
+SETTINGS = None
+PACKAGES = ["pandas"]
 
 
-def run(arguments):
-    contents = [read_hessian(path) for path in arguments.hessians]
-    made_of = identity("hessian-summary", {path: path for path in arguments.hessians}, {}, packages=["pandas"])
-    skipped = [content["checkpoint"] for content in contents if not content["probes"]]
-    print(f"{len(contents)} checkpoints in {arguments.out}" + (f"; skipped for their size: {', '.join(skipped)}" if skipped else ""))
-    return write_text_table(arguments.out, arguments.out_identity, summary_text(contents), made_of)
+def compute(inputs, _):
+    return {"out": summary_text(map(read_hessian, inputs["hessians"]))}
 
 
 def summary_text(contents):

@@ -4,39 +4,40 @@ import numpy as np
 import pandas as pd
 
 from scalebound.artifacts.family_tables import LAWS, LOSS_CURVES, read_family_table
-from scalebound.artifacts.parquet import write_text_table
-from scalebound.artifacts.provenance import identity
 from scalebound.artifacts.scores import read_scores, standard_error
 from scalebound.bounds.evaluation import Problem, evaluate
-from scalebound.commands.arguments import add_settings, read_settings
 from scalebound.commands.scaling_law import FAMILY
+from scalebound.commands.stage import Many
 from scalebound.configuration.config import Bound
+from scalebound.configuration.types import Slug
 from scalebound.errors import InputError
 from scalebound.laws import chinchilla
+
+GROUP = "studies"
 
 BOUNDS = {"paper": "bound_information", "freedman": "freedman_information", "geometric": "geometric_information", "azuma": "azuma_information"}
 
 
-def add_arguments(parser):
-    add_settings(parser, Bound)
-    parser.add_argument("--curves", required=True, help="loss_curves.csv")
-    parser.add_argument("--laws", required=True, help="scaling_law.csv")
-    parser.add_argument("--checkpoints", required=True, nargs="+", help="slugs of the family, in the order of --scores")
-    parser.add_argument("--scores", required=True, nargs="+", help="scores.parquet of the unquantized models")
-    parser.add_argument("--out", required=True, help="information.csv")
-    parser.add_argument("--out-identity", required=True, help="identity of the table")
+INPUTS = {
+    "curves": "loss_curves.csv",
+    "laws": "scaling_law.csv",
+    "scores": Many("scores.parquet of the unquantized models, in the order of the settings' checkpoints"),
+}
+OUTPUTS = {"out": "information.csv"}
+PACKAGES = ["numpy", "pandas"]
 
 
-def run(arguments):
-    settings = read_settings(arguments, Bound)
-    if len(arguments.checkpoints) != len(arguments.scores):
-        raise InputError("--scores", f"{len(arguments.scores)} files for {len(arguments.checkpoints)} checkpoints", "Give one for each")
-    scores = dict(zip(arguments.checkpoints, arguments.scores))
-    text = information_text(arguments.curves, arguments.laws, scores, settings)
-    inputs = {"curves": arguments.curves, "laws": arguments.laws, **scores}
-    made_of = identity("information", inputs, settings.model_dump(), packages=["numpy", "pandas"])
-    print(f"estimates of the information in {len(scores)} checkpoints in {arguments.out}")
-    return write_text_table(arguments.out, arguments.out_identity, text, made_of)
+class Settings(Bound):
+    checkpoints: list[Slug]
+
+
+SETTINGS = Settings
+
+
+def compute(inputs, settings):
+    if len(settings.checkpoints) != len(inputs["scores"]):
+        raise InputError("--scores", f"{len(inputs['scores'])} files for {len(settings.checkpoints)} checkpoints", "Give one for each")
+    return {"out": information_text(inputs["curves"], inputs["laws"], dict(zip(settings.checkpoints, inputs["scores"])), settings)}
 
 
 def information_text(curves, laws, scores, settings):

@@ -8,6 +8,8 @@ from scalebound.artifacts.parquet import write_parquet
 from scalebound.artifacts.provenance import identity
 from scalebound.configuration.config import Scoring, parse
 
+GROUP = "studies"
+
 
 def add_arguments(parser):
     parser.add_argument("--model", required=True, help="resolved.json")

@@ -4,42 +4,37 @@ import numpy as np
 import pandas as pd
 
 from scalebound.artifacts.family_tables import BOUNDS, LAWS, read_family_table
-from scalebound.artifacts.parquet import write_text_table
-from scalebound.artifacts.provenance import identity
-from scalebound.commands.arguments import add_settings, read_settings
 from scalebound.commands.scaling_law import FAMILY
 from scalebound.configuration.studies import Extrapolation
+from scalebound.configuration.types import Slug
 from scalebound.laws import carried_over
 from scalebound.laws.published_models import read_models
 
+GROUP = "studies"
 
-def add_arguments(parser):
-    add_settings(parser, Extrapolation)
-    parser.add_argument("--bounds", required=True, help="bounds.csv")
-    parser.add_argument("--quantizer", required=True, help="the quantizer of the paper's recipe")
-    parser.add_argument("--laws", required=True, help="scaling_law.csv")
-    parser.add_argument("--models", required=True, help="table of published models")
-    parser.add_argument("--out", required=True, help="overtraining.csv")
-    parser.add_argument("--out-identity", required=True, help="its identity")
+INPUTS = {"bounds": "bounds.csv", "laws": "scaling_law.csv", "models": "table of published models"}
+OUTPUTS = {"out": "overtraining.csv"}
+PACKAGES = ["numpy", "pandas"]
 
 
-def run(arguments):
-    settings = read_settings(arguments, Extrapolation)
-    inputs = {name: getattr(arguments, name) for name in ("bounds", "laws", "models")}
-    text = overtraining_text(inputs, arguments.quantizer, settings)
-    made_of = identity("overtraining", inputs, settings.model_dump() | {"quantizer": arguments.quantizer}, packages=["numpy", "pandas"])
-    return write_text_table(arguments.out, arguments.out_identity, text, made_of)
+class Settings(Extrapolation):
+    """What is carried over, and the quantizer of the paper's recipe."""
+
+    quantizer: Slug
 
 
-def overtraining_text(inputs, quantizer, settings):
-    """overtraining.csv as text: for each law and code length a grid (`model` empty) and the published models.
+SETTINGS = Settings
+
+
+def compute(inputs, settings):
+    """overtraining.csv: for each law and code length a grid (`model` empty) and the published models.
 
     `code` says what stands for the code length: `nominal`, so many bits for every parameter, as in the paper's recipe, where
     C falls as N / D; or `information`, the prequential estimate, where C falls as D^-beta whatever N is. Quantization is
     taken to add no loss, which flatters the nominal code of models that were trained on very many tokens a parameter.
     """
     bounds = read_family_table(inputs["bounds"], BOUNDS)
-    bounds = bounds[bounds["quantizer"] == quantizer]
+    bounds = bounds[bounds["quantizer"] == settings.quantizer]
     largest, models = bounds.loc[bounds["n_params"].idxmax()], read_models(inputs["models"])
     ratios = np.geomspace(settings.least_tokens_per_param, settings.most_tokens_per_param, settings.steps)
     size, ratio = (part.ravel() for part in np.meshgrid(settings.sizes, ratios, indexing="ij"))
@@ -56,4 +51,4 @@ def overtraining_text(inputs, quantizer, settings):
             parts.append(rows.assign(law=name, code=code, model=places["name"]))
     table = pd.concat(parts)
     first = ["law", "code", "model"]
-    return table[[*first, *(name for name in table if name not in first)]].to_csv(index=False, float_format="%.6g", lineterminator="\n")
+    return {"out": table[[*first, *(name for name in table if name not in first)]].to_csv(index=False, float_format="%.6g", lineterminator="\n")}

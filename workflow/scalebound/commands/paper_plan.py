@@ -1,6 +1,5 @@
 """What a run on released checkpoints will take, checkpoint by checkpoint, and what of it is done already (network: configurations only)."""
 
-import json
 import os
 from pathlib import Path
 
@@ -8,29 +7,30 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from scalebound.artifacts.provenance import read_json
-from scalebound.configuration.checkpoints import Checkpoint
-from scalebound.configuration.config import parse, parse_config
+from scalebound.artifacts.provenance import parse_json, read_json
 from scalebound.counts import short_count
 from scalebound.errors import InputError
 from scalebound.plan.plan import Plan
-from scalebound.plan.run_costs import EFFICIENCY, estimate, matrix_product_rate
+from scalebound.plan.run_costs import EFFICIENCY, estimate
+from scalebound.plan.stages.checkpoints import weights_folder
+
+GROUP = "reading results"
+NETWORK = True
 
 STAGES = {"fetched": "fetch/fetched.json", "drawn": "sample/score/windows.parquet", "scored": "score/scores.parquet"}
 
 
 def add_arguments(parser):
-    parser.add_argument("--config", required=True, metavar="JSON", help="configuration and rows of one family, as results/<family>/config.json holds them")
+    parser.add_argument("--config", required=True, metavar="JSON", help="the whole configuration with one family, as JSON")
     parser.add_argument("--results", default="results", help="the results folder")
 
 
 def run(arguments):
     from scalebound.models import files
 
-    content = json.loads(arguments.config)
-    plan = Plan(parse_config(content["config"]), [parse(Checkpoint, row, "--config") for row in content["checkpoints"]])
+    plan = Plan.from_configuration(parse_json(arguments.config, "--config"))
     device = files.choose_device(plan.config.scoring.device)
-    rate = matrix_product_rate(device, plan.config.scoring.dtype)
+    rate = files.matrix_product_rate(device, plan.config.scoring.dtype)
     located = located_rows(plan, Path(arguments.results))
     costs = {row.slug: _cost(plan, row, located.get(row.slug)) for row in plan.checkpoints.values()}
     _print(plan, costs, device, rate, Path(arguments.results))
@@ -55,7 +55,7 @@ def _cost(plan, row, hub):
 
     row_tokens = plan.config.streams[row.stream].row_tokens
     if hub is None:
-        folder = Path(plan.weights_folder(row.family, row.slug))
+        folder = Path(weights_folder(row))
         return estimate(describe(folder)["parameters"], 0, plan.config, row_tokens)
     folder = _configuration(hub, plan.config.hub.attempts)
     return estimate(describe(folder)["parameters"], sum(file["size"] for file in hub["files"]), plan.config, row_tokens)

@@ -1,27 +1,30 @@
 """What rounding costs against bits per parameter, for every quantizer of a family that takes a number of bits: quantizability.csv."""
 
 from scalebound.artifacts.family_tables import Columns, read_family_table
-from scalebound.artifacts.parquet import write_text_table
-from scalebound.artifacts.provenance import identity
-from scalebound.commands.arguments import read_json_option
+from scalebound.configuration.types import Model, Slug
 from scalebound.errors import InputError
+
+GROUP = "studies"
 
 LOSSES = Columns(("checkpoint", "quantizer"), ("n_params", "n_tokens", "nominal_bits_per_param", "coded_bits_per_param", "train_loss", "quantized_loss"))
 
 
-def add_arguments(parser):
-    parser.add_argument("--table", required=True, help="bounds.csv of the family")
-    parser.add_argument("--methods", required=True, metavar="JSON", help="{quantizer: method} of those to take")
-    parser.add_argument("--out", required=True, help="quantizability.csv")
-    parser.add_argument("--out-identity", required=True, help="identity of the table")
+INPUTS = {"table": "bounds.csv of the family"}
+OUTPUTS = {"out": "quantizability.csv"}
+PACKAGES = ["pandas"]
 
 
-def run(arguments):
-    methods = read_json_option(arguments.methods, dict[str, str], "--methods")
-    text = quantizability_text(read_family_table(arguments.table, LOSSES), methods, arguments.table)
-    made_of = identity("quantizability", {"table": arguments.table}, {"methods": methods}, packages=["pandas"])
-    print(f"{text.count(chr(10)) - 1} rows in {arguments.out}")
-    return write_text_table(arguments.out, arguments.out_identity, text, made_of)
+class Settings(Model):
+    """{quantizer: method} of those to take."""
+
+    methods: dict[Slug, str]
+
+
+SETTINGS = Settings
+
+
+def compute(inputs, settings):
+    return {"out": quantizability_text(read_family_table(inputs["table"], LOSSES), settings.methods, inputs["table"])}
 
 
 def quantizability_text(bounds, methods, where="bounds.csv"):

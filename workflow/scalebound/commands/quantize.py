@@ -8,6 +8,8 @@ from scalebound.artifacts.provenance import identity
 from scalebound.commands.arguments import add_settings, read_settings
 from scalebound.configuration.config import GridQuantizer, Scoring, parse
 
+GROUP = "codes"
+
 
 def add_arguments(parser):
     add_settings(parser, GridQuantizer)

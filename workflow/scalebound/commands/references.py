@@ -9,6 +9,8 @@ from scalebound.artifacts.provenance import check_keys, identity, read_json
 from scalebound.commands.arguments import add_settings, read_settings
 from scalebound.configuration.config import Scoring
 
+GROUP = "studies"
+
 
 def add_arguments(parser):
     add_settings(parser, Scoring)

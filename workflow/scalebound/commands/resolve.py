@@ -8,6 +8,8 @@ from scalebound.commands.arguments import add_settings, read_settings
 from scalebound.configuration.checkpoints import Checkpoint
 from scalebound.errors import InputError
 
+GROUP = "checkpoints"
+
 
 def add_arguments(parser):
     add_settings(parser, Checkpoint)
@@ -42,7 +44,7 @@ def _local(folder):
     if not weights:
         raise InputError(folder, "no safetensors in it", "Give a folder with config.json and safetensors")
     names += weights
-    return {"folder": str(folder), "files": describe_files(folder, names)}, {name: folder / name for name in names}
+    return {"folder": str(folder), "files": describe_files(folder, names)}, {str(folder / name): folder / name for name in names}
 
 
 def _released(path, checkpoint):

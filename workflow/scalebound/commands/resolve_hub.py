@@ -7,6 +7,9 @@ from scalebound.configuration.checkpoints import Checkpoint
 from scalebound.configuration.config import Hub
 from scalebound.errors import InputError
 
+GROUP = "checkpoints"
+NETWORK = True
+
 
 def add_arguments(parser):
     add_settings(parser, Checkpoint)

@@ -6,6 +6,9 @@ from scalebound.commands.arguments import add_settings, read_json_option, read_s
 from scalebound.configuration.config import Hub
 from scalebound.configuration.streams import Stream
 
+GROUP = "streams and training"
+NETWORK = True
+
 
 def add_arguments(parser):
     add_settings(parser, Stream)

@@ -9,12 +9,15 @@ from scalebound.configuration.config import Draw
 from scalebound.corpus.rows import MAKERS, open_rows
 from scalebound.scoring import sampling
 
+GROUP = "checkpoints"
+
 PACKAGES = ["datasets", "numpy"]
 
 
 def add_arguments(parser):
     add_settings(parser, Draw)
     parser.add_argument("--stream", required=True, help="stream.json of tokens.bin beside it, or resolved.json of another stream")
+    parser.add_argument("--tokens", help="tokens.bin (default: beside stream.json)")
     parser.add_argument("--tokens-seen", required=True, type=int, help="predictions that the checkpoint was trained on")
     parser.add_argument("--out", required=True, help="windows.parquet: window, row, tokens")
 
@@ -22,7 +25,7 @@ def add_arguments(parser):
 def run(arguments):
     settings, listing = read_settings(arguments, Draw), read_json(arguments.stream, (*MAKERS, "resolve-stream"))
     if listing["identity"]["stage"] in MAKERS:
-        tokens = Path(arguments.stream).with_name("tokens.bin")
+        tokens = arguments.tokens or Path(arguments.stream).with_name("tokens.bin")
         stream, _ = open_rows(tokens, arguments.stream)
         write_draw("sample", stream, {"tokens": tokens, "stream": arguments.stream}, settings, arguments)
     else:

@@ -3,29 +3,27 @@
 import pandas as pd
 
 from scalebound.artifacts.family_tables import LOSS_CURVES, read_family_table
-from scalebound.artifacts.parquet import write_text_table
-from scalebound.artifacts.provenance import identity
-from scalebound.commands.arguments import add_settings, read_settings
 from scalebound.configuration.studies import Information
 from scalebound.laws import chinchilla
+
+GROUP = "studies"
 
 FAMILY = "this family"
 
 
-def add_arguments(parser):
-    add_settings(parser, Information)
-    parser.add_argument("--curves", required=True, help="loss_curves.csv")
-    parser.add_argument("--out", required=True, help="scaling_law.csv")
-    parser.add_argument("--out-identity", required=True, help="identity of the table")
+INPUTS = {"curves": "loss_curves.csv"}
+OUTPUTS = {"out": "scaling_law.csv"}
+SETTINGS = Information
+PACKAGES = ["numpy", "pandas", "scipy"]
+TOLERANCE = 1e-2  # relative: optimizers end elsewhere in the same flat valley on another machine
 
 
-def run(arguments):
-    settings = read_settings(arguments, Information)
-    text = law_text(read_family_table(arguments.curves, LOSS_CURVES), settings)
-    if FAMILY not in text:
-        print("notice: too few points of too few sizes for a fit; only published constants are listed")
-    made_of = identity("scaling-law", {"curves": arguments.curves}, settings.model_dump(), packages=["numpy", "pandas", "scipy"])
-    return write_text_table(arguments.out, arguments.out_identity, text, made_of)
+def compute(inputs, settings):
+    return {"out": law_text(read_family_table(inputs["curves"], LOSS_CURVES), settings)}
+
+
+def said(made):
+    return "laws fitted and published" if FAMILY in made["out"] else "notice: too few points of too few sizes for a fit; only published constants are listed"
 
 
 def law_text(curves, settings):

@@ -6,6 +6,9 @@ from scalebound.artifacts import atomic
 from scalebound.configuration.checkpoints import Checkpoint
 from scalebound.configuration.config import Config
 
+GROUP = "the project itself"
+EXAMPLE = "--out workflow/schemas"
+
 SCHEMAS = {"config.schema.json": Config, "checkpoints.schema.json": Checkpoint}
 
 

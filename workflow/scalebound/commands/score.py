@@ -12,6 +12,8 @@ from scalebound.commands.arguments import add_settings, read_settings
 from scalebound.configuration.config import Scoring
 from scalebound.errors import InputError
 
+GROUP = "checkpoints"
+
 
 def add_arguments(parser):
     add_settings(parser, Scoring)

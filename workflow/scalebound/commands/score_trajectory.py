@@ -12,22 +12,29 @@ import pyarrow as pa
 from scalebound.artifacts.architecture import read_architecture
 from scalebound.artifacts.parquet import write_parquet
 from scalebound.artifacts.provenance import check_keys, file_sha256, identity, read_json
-from scalebound.commands.arguments import add_settings, read_json_option, read_settings
+from scalebound.commands.arguments import add_settings, read_settings
 from scalebound.configuration.config import GridQuantizer, Scoring, TrainingRun
 from scalebound.configuration.studies import Trajectory
 from scalebound.corpus.rows import open_rows
 from scalebound.errors import InputError
 from scalebound.scoring.trajectory import draw, steps_of
 
+GROUP = "studies"
+
 FILES = ("config.json", "model.safetensors")
 
 
+class Settings(Trajectory):
+    """The study, the run, the step at which its trajectory ends, the paper's quantizer, and how models are scored."""
+
+    run: TrainingRun
+    last_step: int
+    quantizer: GridQuantizer
+    scoring: Scoring = Scoring()
+
+
 def add_arguments(parser):
-    add_settings(parser, Trajectory)
-    parser.add_argument("--run", required=True, metavar="JSON", help="the run's section of `training`")
-    parser.add_argument("--last-step", required=True, type=int, help="the step at which the trajectory ends")
-    parser.add_argument("--quantizer", required=True, metavar="JSON", help="the section of the paper's quantizer")
-    parser.add_argument("--scoring", required=True, metavar="JSON", help="the section `scoring`")
+    add_settings(parser, Settings)
     parser.add_argument("--checkpoints", required=True, help="checkpoints.json of the run, beside its kept steps")
     parser.add_argument("--architecture", required=True, help="architecture.json")
     parser.add_argument("--tokens", required=True, help="tokens.bin")
@@ -67,15 +74,15 @@ def run(arguments):
 
     from scalebound.models import files
 
-    settings, training = read_settings(arguments, Trajectory), read_json_option(arguments.run, TrainingRun, "--run")
-    quantizer, scoring = (read_json_option(arguments.quantizer, GridQuantizer, "--quantizer"), read_json_option(arguments.scoring, Scoring, "--scoring"))
+    settings = read_settings(arguments, Settings)
+    training, scoring = settings.run, settings.scoring
     torch.set_num_threads(arguments.threads)
     architecture, (rows, _) = read_architecture(arguments.architecture), open_rows(arguments.tokens, arguments.stream)
     if training.rows > rows.rows:
         raise InputError(arguments.stream, f"{rows.rows} rows, the run reads {training.rows}", "Give the rows that the run was trained on")
-    steps, folder = steps_of(training, arguments.last_step, settings.max_points), Path(arguments.checkpoints).parent
+    steps, folder = steps_of(training, settings.last_step, settings.max_points), Path(arguments.checkpoints).parent
     check_checkpoints(arguments.checkpoints, steps)
-    scorer = Scorer(scoring, quantizer, architecture["parameters"], files.choose_device(scoring.device))
+    scorer = Scorer(scoring, settings.quantizer, architecture["parameters"], files.choose_device(scoring.device))
     parts = []
     for step in steps:
         ids = draw(training, step, settings.windows, settings.seed)
@@ -87,7 +94,7 @@ def run(arguments):
     made_of = identity(
         "score-trajectory",
         {name: getattr(arguments, name) for name in ("checkpoints", "architecture", "tokens", "stream")},
-        made_with(settings, training, arguments.last_step, quantizer, scoring),
+        settings.model_dump(mode="json"),
         packages=["numpy", "torch", "transformers"],
         device=files.device_name(scorer.device),
         dtype=scoring.dtype,
@@ -95,17 +102,6 @@ def run(arguments):
     )
     write_parquet(arguments.out, pa.concat_tables(parts), made_of)
     return [arguments.out]
-
-
-def made_with(settings, training, last_step, quantizer, scoring):
-    """The settings of the scores, as their identity holds them."""
-    return {
-        **settings.model_dump(),
-        "last_step": last_step,
-        "run": training.model_dump(),
-        "quantizer": quantizer.model_dump(mode="json"),
-        "scoring": scoring.model_dump(),
-    }
 
 
 def check_checkpoints(listing, steps):

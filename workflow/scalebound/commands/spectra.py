@@ -3,30 +3,30 @@
 import numpy as np
 import pandas as pd
 
-from scalebound.artifacts.parquet import read_parquet, write_text_table
-from scalebound.artifacts.provenance import identity, read_json
+from scalebound.artifacts.parquet import read_parquet
+from scalebound.artifacts.provenance import read_json
+from scalebound.commands.stage import Many
 from scalebound.curvature import spectrum
 from scalebound.curvature.layer_names import kind_and_block
 from scalebound.errors import InputError
+
+GROUP = "studies"
 
 # percent of the way from the largest eigenvalue to the smallest
 RANKS = tuple(range(0, 101, 5))
 
 
-def add_arguments(parser):
-    parser.add_argument("--models", required=True, nargs="+", help="resolved.json files")
-    parser.add_argument("--spectra", required=True, nargs="+", help="spectra.parquet files of the same checkpoints, in the same order")
-    parser.add_argument("--out", required=True, help="spectra.csv")
-    parser.add_argument("--out-identity", required=True, help="identity of the table")
+INPUTS = {"models": Many("resolved.json files"), "spectra": Many("spectra.parquet files of the same checkpoints, in the same order")}
+OUTPUTS = {"out": "spectra.csv"}
+SETTINGS = None
+PACKAGES = ["pandas"]
 
 
-def run(arguments):
-    if len(arguments.models) != len(arguments.spectra):
-        raise InputError("--spectra", f"{len(arguments.spectra)} files for {len(arguments.models)} models", "Give one for each, in the same order")
-    text = spectra_text([(read_model(model), read_spectra(path)) for model, path in zip(arguments.models, arguments.spectra)])
-    made_of = identity("spectra", {path: path for path in (*arguments.models, *arguments.spectra)}, {}, packages=["pandas"])
-    print(f"{text.count(chr(10)) - 1} layers of {len(arguments.spectra)} checkpoints in {arguments.out}")
-    return write_text_table(arguments.out, arguments.out_identity, text, made_of)
+def compute(inputs, _):
+    models, spectra = inputs["models"], inputs["spectra"]
+    if len(models) != len(spectra):
+        raise InputError("--spectra", f"{len(spectra)} files for {len(models)} models", "Give one for each, in the same order")
+    return {"out": spectra_text([(read_model(model), read_spectra(path)) for model, path in zip(models, spectra)])}
 
 
 def read_model(path):

@@ -10,6 +10,9 @@ from scalebound.artifacts.provenance import check_keys, read_json
 from scalebound.counts import short_count
 from scalebound.errors import InputError
 
+GROUP = "reading results"
+EXAMPLE = "--results results"
+
 LOOK = {"box": None, "padding": (0, 2, 0, 0), "collapse_padding": True, "title_style": "bold", "title_justify": "left"}
 
 

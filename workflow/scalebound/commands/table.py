@@ -2,22 +2,20 @@
 
 import pandas as pd
 
-from scalebound.artifacts.parquet import write_text_table
-from scalebound.artifacts.provenance import identity, read_json
+from scalebound.artifacts.provenance import read_json
+from scalebound.commands.stage import Many
 from scalebound.errors import InputError, first_line
 
+GROUP = "bounds and certificates"
 
-def add_arguments(parser):
-    parser.add_argument("--bounds", required=True, nargs="+", help="bounds.json files")
-    parser.add_argument("--out", required=True, help="bounds.csv")
-    parser.add_argument("--out-identity", required=True, help="identity of the table")
+INPUTS = {"bounds": Many("bounds.json files")}
+OUTPUTS = {"out": "bounds.csv"}
+SETTINGS = None
+PACKAGES = ["pandas"]
 
 
-def run(arguments):
-    text = table_text(map(read_bounds, arguments.bounds))
-    made_of = identity("table", {path: path for path in arguments.bounds}, {}, packages=["pandas"])
-    print(f"{len(arguments.bounds)} rows in {arguments.out}")
-    return write_text_table(arguments.out, arguments.out_identity, text, made_of)
+def compute(inputs, _):
+    return {"out": table_text(map(read_bounds, inputs["bounds"]))}
 
 
 def read_bounds(path):

@@ -8,6 +8,8 @@ from scalebound.commands.arguments import add_settings, read_settings
 from scalebound.configuration.streams import WheelStream
 from scalebound.corpus import documents, rows, tokenizer
 
+GROUP = "streams and training"
+
 
 def add_arguments(parser):
     add_settings(parser, WheelStream)

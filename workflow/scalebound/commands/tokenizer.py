@@ -10,6 +10,8 @@ from scalebound.configuration.streams import WheelStream
 from scalebound.corpus import documents, tokenizer
 from scalebound.errors import InputError
 
+GROUP = "streams and training"
+
 
 def add_arguments(parser):
     add_settings(parser, WheelStream)

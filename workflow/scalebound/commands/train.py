@@ -16,6 +16,8 @@ from scalebound.commands.arguments import add_settings, read_settings
 from scalebound.configuration.config import TrainingRun
 from scalebound.corpus.rows import open_rows
 
+GROUP = "streams and training"
+
 PACKAGES = ["torch", "transformers"]
 FILES = ("config.json", "model.safetensors")
 

@@ -2,24 +2,23 @@
 
 import pandas as pd
 
-from scalebound.artifacts.parquet import write_text_table
-from scalebound.artifacts.provenance import identity, read_json
+from scalebound.artifacts.provenance import read_json
+from scalebound.commands.stage import Many
 from scalebound.errors import InputError, first_line
 
+GROUP = "studies"
 
-def add_arguments(parser):
-    parser.add_argument("--trajectories", nargs="*", default=[], help="bounds.json files along training")
-    parser.add_argument("--bounds", nargs="*", default=[], help="bounds.json files of checkpoints that were not trained here, each one point")
-    parser.add_argument("--out", required=True, help="trajectory.csv")
-    parser.add_argument("--out-identity", required=True, help="identity of the table")
+INPUTS = {
+    "trajectories": Many("bounds.json files along training"),
+    "bounds": Many("bounds.json files of checkpoints that were not trained here, each one point"),
+}
+OUTPUTS = {"out": "trajectory.csv"}
+SETTINGS = None
+PACKAGES = ["pandas"]
 
 
-def run(arguments):
-    inputs = {path: path for path in (*arguments.trajectories, *arguments.bounds)}
-    text = trajectory_text(arguments.trajectories, arguments.bounds)
-    made_of = identity("trajectory", inputs, {}, packages=["pandas"])
-    print(f"{len(text.splitlines()) - 1} points in {arguments.out}")
-    return write_text_table(arguments.out, arguments.out_identity, text, made_of)
+def compute(inputs, _):
+    return {"out": trajectory_text(inputs["trajectories"], inputs["bounds"])}
 
 
 def trajectory_text(trajectories, bounds):

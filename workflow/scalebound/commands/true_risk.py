@@ -14,6 +14,8 @@ from scalebound.corpus.rows import open_rows
 from scalebound.errors import InputError
 from scalebound.scoring import sampling
 
+GROUP = "bounds and certificates"
+
 # standard errors by which the oracle's own loss may miss its entropy before the stream is taken for another's
 SUSPICIOUS = 6.0
 
@@ -67,7 +69,7 @@ def run(arguments):
 
 def _inputs(arguments):
     named = {name: getattr(arguments, name) for name in ("tokens", "stream", "model", "decoded", "certificate")}
-    return named | {f"oracle {name}": Path(arguments.oracle) / name for name in FILES}
+    return named | {str(path): path for path in (Path(arguments.oracle) / name for name in FILES)}
 
 
 def _read_certificate(path):
@@ -78,11 +80,12 @@ def _read_certificate(path):
 
 def _check_origin(stream, arguments):
     """The stream must say that these files of the oracle wrote it."""
-    written = {name: stream["identity"].get("inputs", {}).get(name, {}).get("sha256") for name in FILES}
+    written = {Path(entry["path"]).name: entry["sha256"] for entry in stream["identity"].get("inputs", {}).values()}
     for name in FILES:
         found = file_sha256(Path(arguments.oracle) / name)
-        if written[name] != found:
-            raise InputError(arguments.stream, f"drawn from {name} with sha256 {written[name]}, {arguments.oracle} has {found}", "Generate the stream again")
+        if written.get(name) != found:
+            wrong = f"drawn from {name} with sha256 {written.get(name)}, {arguments.oracle} has {found}"
+            raise InputError(arguments.stream, wrong, "Generate the stream again")
 
 
 def _check_source(found, arguments):

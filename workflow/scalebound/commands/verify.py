@@ -24,6 +24,9 @@ from scalebound.commands.certify import HOLDS_FOR, SAMPLING
 from scalebound.errors import InputError
 from scalebound.progress import progress
 
+GROUP = "bounds and certificates"
+EXAMPLE = "results/ladder/ladder-20k/quantizers/coded/certificate"
+
 SHARE, TOLERANCE, SEED = 0.05, 2e-3, 0
 CHOICE_TOLERANCE = 1e-4  # relative; where a search ends depends on the last bits of sums, and the forecast is flat there
 INPUTS = {"model.sbq": "message", "architecture.json": "architecture", "windows.parquet": "windows", "scores.parquet": "scores"}

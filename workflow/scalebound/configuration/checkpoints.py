@@ -1,6 +1,8 @@
 """The table of checkpoints: one row is one model at one step, with the stream that it saw."""
 
 import csv
+import hashlib
+import json
 import re
 from typing import Literal
 
@@ -144,3 +146,8 @@ def _check_slugs(path, rows):
         if (row.family, row.slug) in seen:
             raise InputError(path, f"slug {row.slug!r} occurs twice in family {row.family!r}", "Give each checkpoint its own slug")
         seen.add((row.family, row.slug))
+
+
+def rows_digest(rows):
+    """Hex sha256 of rows with their notes: whether a table read again still says the same."""
+    return hashlib.sha256(json.dumps([row.model_dump() for row in rows], sort_keys=True).encode()).hexdigest()

@@ -4,7 +4,6 @@ from pydantic import Field, model_validator
 
 from scalebound.configuration.streams import refuse_duplicates
 from scalebound.configuration.types import Model, Seed
-from scalebound.plan.studies import STUDIES
 
 
 class Information(Model):
@@ -86,9 +85,6 @@ class Studies(Model):
     hessian: Hessian = Field(Hessian(), description="study curvature: the loss Hessian")
 
     @model_validator(mode="after")
-    def _known(self):
+    def _once(self):
         refuse_duplicates(self.run, "studies.run")
-        for name in self.run:
-            if name not in STUDIES:
-                raise ValueError(f"unknown study {name!r}; studies: {', '.join(STUDIES)}")
         return self

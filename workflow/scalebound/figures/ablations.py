@@ -2,8 +2,11 @@
 
 import numpy as np
 
+from scalebound.artifacts.family_tables import ABLATIONS
 from scalebound.counts import short_count
 from scalebound.figures import style
+
+TABLE = ABLATIONS  # that it is drawn from
 
 CURVES = (
     ("s_points", "Values of $s$, $|K|$"),

@@ -2,7 +2,10 @@
 
 import numpy as np
 
+from scalebound.artifacts.family_tables import BASELINES
 from scalebound.figures import style
+
+TABLE = BASELINES  # that it is drawn from
 
 LINES = (
     ("azuma_bound", "Azuma bound (estimate)", style.ORANGE, "^", "-."),

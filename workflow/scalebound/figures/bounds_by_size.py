@@ -2,7 +2,11 @@
 
 import numpy as np
 
+from scalebound.artifacts.family_tables import BOUNDS
 from scalebound.figures import style
+
+TABLE = BOUNDS  # that it is drawn from
+ONE_QUANTIZER = True  # drawn from the rows of one
 
 LINES = (
     ("azuma_bound", "Azuma bound (estimate)", style.ORANGE, "^", "-."),

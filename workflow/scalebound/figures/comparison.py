@@ -3,7 +3,10 @@
 import numpy as np
 from matplotlib.lines import Line2D
 
+from scalebound.artifacts.family_tables import COMPARISON
 from scalebound.figures import style
+
+TABLE = COMPARISON  # that it is drawn from
 
 SERIES = (
     ("azuma_bound", "Azuma bound", style.ORANGE, "^"),

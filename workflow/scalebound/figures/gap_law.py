@@ -2,7 +2,10 @@
 
 import matplotlib as mpl
 
+from scalebound.artifacts.family_tables import GAP_LAW
 from scalebound.figures import style
+
+TABLE = GAP_LAW  # that it is drawn from
 
 LOOKS = ((style.BLUE, "s", "-"), (style.ORANGE, "^", "-"), (style.GREEN, "D", "-"), (style.BLACK, "o", "-"))
 PREDICTED = ((style.VERMILION, "v"), (style.SKY, "P"), (style.BLUE, "X"))

@@ -7,8 +7,11 @@ linear where k nodes over a range resolve nothing finer, and the Gaussians there
 
 import numpy as np
 
+from scalebound.artifacts.family_tables import HESSIAN_NODES
 from scalebound.counts import short_count
 from scalebound.figures import style
+
+TABLE = HESSIAN_NODES  # that it is drawn from
 
 WIDTH = 0.2  # of a node, in decades
 POINTS = 600

@@ -2,8 +2,11 @@
 
 import numpy as np
 
+from scalebound.artifacts.family_tables import INFORMATION
 from scalebound.counts import short_count
 from scalebound.figures import style
+
+TABLE = INFORMATION  # that it is drawn from
 
 PANELS = (("n_params", "Bits per parameter"), ("tokens", "Bits per token"))
 

@@ -4,9 +4,13 @@ import numpy as np
 from matplotlib.ticker import NullLocator
 from scipy.optimize import least_squares
 
+from scalebound.artifacts.family_tables import BOUNDS
 from scalebound.counts import short_count
 from scalebound.figures import style
 from scalebound.laws.gap import PUBLISHED_SIGMA, PUBLISHED_SIGMA_RANGE, published_sigma
+
+TABLE = BOUNDS  # that it is drawn from
+ONE_QUANTIZER = True  # drawn from the rows of one
 
 PARAMETERS = 3
 

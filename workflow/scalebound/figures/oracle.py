@@ -2,8 +2,11 @@
 
 import numpy as np
 
+from scalebound.artifacts.family_tables import CERTIFICATES
 from scalebound.counts import short_count
 from scalebound.figures import style
+
+TABLE = CERTIFICATES  # that it is drawn from
 
 # column, label, marker, colour, filled, place beside the checkpoint's: what is certified, what is estimated, the model as trained
 POINTS = (

@@ -3,8 +3,11 @@
 import matplotlib as mpl
 import numpy as np
 
+from scalebound.artifacts.family_tables import OVERTRAINING
 from scalebound.counts import short_count
 from scalebound.figures import style
+
+TABLE = OVERTRAINING  # that it is drawn from
 
 TITLES = {"nominal": "nominal code: bits times parameters", "information": "information content as code"}
 # names of models beside their marks would cover each other: a mark a model, numbered, and the key at the side

@@ -4,8 +4,11 @@ import numpy as np
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FormatStrFormatter, LogLocator, NullFormatter
 
+from scalebound.artifacts.family_tables import QUANTIZABILITY
 from scalebound.counts import short_count
 from scalebound.figures import style
+
+TABLE = QUANTIZABILITY  # that it is drawn from
 
 # nats: below this an increase is noise, and the axis is linear
 NOISE = 1e-3

@@ -1,7 +1,10 @@
 """Gap of the direct bound above the training loss against the real bits per parameter: one panel a size."""
 
+from scalebound.artifacts.family_tables import BOUNDS
 from scalebound.counts import short_count
 from scalebound.figures import style
+
+TABLE = BOUNDS  # that it is drawn from
 
 LOOKS = {"gptq": (style.BLUE, "o", "-"), "rtn": (style.ORANGE, "^", "--"), "incoherent": (style.BLACK, "x", (0, (5, 1, 1, 1, 1, 1)))}
 OTHER_LOOKS = ((style.GREEN, "s", "-."), (style.VERMILION, "D", ":"), (style.SKY, "v", (0, (6, 2))))

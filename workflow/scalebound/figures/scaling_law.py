@@ -1,7 +1,10 @@
 """Loss curves of the family with Chinchilla's law as it was fitted to them."""
 
+from scalebound.artifacts.family_tables import INFORMATION
 from scalebound.counts import short_count
 from scalebound.figures import style
+
+TABLE = INFORMATION  # that it is drawn from
 
 
 def draw(table):

@@ -3,8 +3,11 @@
 import numpy as np
 from matplotlib.lines import Line2D
 
+from scalebound.artifacts.family_tables import SPECTRA
 from scalebound.counts import short_count
 from scalebound.figures import style
+
+TABLE = SPECTRA  # that it is drawn from
 
 FLOOR = 1e-7  # of the mean: below, fp32 sums of products are rounding
 COLUMNS = 3

@@ -2,8 +2,12 @@
 
 import numpy as np
 
+from scalebound.artifacts.family_tables import BOUNDS
 from scalebound.counts import short_count
 from scalebound.figures import style
+
+TABLE = BOUNDS  # that it is drawn from
+ONE_QUANTIZER = True  # drawn from the rows of one
 
 TERMS = (
     ("train_loss", "training loss", "#4D4D4D", ""),

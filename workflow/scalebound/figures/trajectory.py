@@ -3,8 +3,11 @@
 import numpy as np
 from matplotlib.lines import Line2D
 
+from scalebound.artifacts.family_tables import TRAJECTORY
 from scalebound.counts import short_count
 from scalebound.figures import style
+
+TABLE = TRAJECTORY  # that it is drawn from
 
 MARKERS = "osDPXv"  # none is a triangle that points upwards, which says that a bound lies above the axis
 TERMS = (

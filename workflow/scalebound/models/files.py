@@ -101,3 +101,26 @@ def device_memory():
 
 def device_name(device):
     return torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
+
+
+def matrix_product_rate(device, dtype, size=2048, seconds=0.5):
+    """Operations a second of square matrix products on a torch device, measured for about `seconds`."""
+    import time
+
+    import torch
+
+    kind = {"float32": torch.float32, "bfloat16": torch.bfloat16}[dtype]
+    left = torch.ones(size, size, device=device, dtype=kind)
+
+    def finish():
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+
+    left @ left
+    finish()
+    started, count = time.monotonic(), 0
+    while time.monotonic() - started < seconds:
+        left @ left
+        finish()
+        count += 1
+    return 2 * size**3 * count / (time.monotonic() - started)

@@ -1,0 +1,52 @@
+"""
+What can be asked for by name beside the run itself: studies, the plan of a run on released checkpoints, the audit, a crate.
+None of the last three has output files for snakemake, so each runs whenever it is asked for.
+
+`snakemake trajectory`   a study: its tables and figures for every family of the configuration
+`snakemake paper_plan`   prints, from results/{family}/{slug}/resolve/hub.json alone, what released checkpoints will take
+`snakemake audit`        results/manifest.tsv, results/audit.html: every artifact, and what leads from each number to it
+`snakemake crate`        results/ro-crate-metadata.json: the results as an RO-Crate, with a copy of the workflow in results/crate/
+"""
+
+for study in STUDIES:
+
+    rule:
+        name:
+            study
+        input:
+            PLAN.study_targets(study),
+
+
+rule paper_plan:
+    input:
+        PLAN.hub_files,
+    log:
+        "results/paper-plan.log",
+    conda:
+        "../../envs/scalebound.yaml"
+    params:
+        configs=[PLAN.resolved_config(family) for family in PLAN.config.families],
+    shell:
+        'for config in {params.configs:q}; do python -m scalebound paper-plan --config "$config"; done 2>&1 | tee {log:q}'
+
+
+rule audit:
+    input:
+        PLAN.targets(),
+    log:
+        "results/audit.log",
+    conda:
+        "../../envs/scalebound.yaml"
+    shell:
+        "python -m scalebound audit results --page results/audit.html 2>&1 | tee {log:q}"
+
+
+rule crate:
+    input:
+        PLAN.targets(),
+    log:
+        "results/crate/crate.log",
+    conda:
+        "../../envs/scalebound.yaml"
+    shell:
+        "python -m scalebound crate --results results --out results/crate 2>&1 | tee {log:q}"
