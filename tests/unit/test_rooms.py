@@ -21,7 +21,7 @@ FLOORS = (
     ("plan",),
     ("commands",),
     ("audit",),
-    ("cli", "__main__"),
+    ("cli", "warm", "__main__"),
 )
 # commands that are the audit's own, and describing a project in another floor's words
 ALLOWED = {("commands", "audit")}
@@ -84,6 +84,6 @@ def test_rooms_that_import_no_torch(light):
 
 
 def test_only_hub_and_streams_connect():
-    """`paper_plan` asks for configurations, pip downloads wheels for `corpus`, and provenance names its host."""
+    """`paper_plan` asks for configurations, pip downloads wheels for `corpus`, provenance names its host, and a warm worker listens in a file."""
     connecting = {(path.relative_to(ROOT).as_posix(), name) for path, own, name in IMPORTS if name in CONNECTING and own not in ("hub", "streams")}
-    assert connecting <= {("commands/paper_plan.py", "huggingface_hub"), ("artifacts/provenance.py", "socket")}
+    assert connecting <= {("commands/paper_plan.py", "huggingface_hub"), ("artifacts/provenance.py", "socket"), ("warm.py", "socket")}

@@ -22,8 +22,8 @@ class Settings(Model):
 def add_arguments(parser):
     add_settings(parser, Settings)
     parser.add_argument("--table", required=True, help="the table of the family that the figure is drawn from")
-    parser.add_argument("--png", required=True)
-    parser.add_argument("--pdf", required=True)
+    parser.add_argument("--png", required=True, help="figure.png")
+    parser.add_argument("--pdf", required=True, help="figure.pdf")
 
 
 def run(arguments):

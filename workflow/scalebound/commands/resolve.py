@@ -9,6 +9,7 @@ from scalebound.configuration.checkpoints import Checkpoint
 from scalebound.errors import InputError
 
 GROUP = "checkpoints"
+EXAMPLE = '--settings "$(cat settings.json)" --folder my-model --out resolved.json --out-architecture architecture.json'
 
 
 def add_arguments(parser):
