@@ -35,14 +35,15 @@ def file_sha256(path):
         raise InputError(path, "no such file", "Make it with snakemake, or correct the path") from None
 
 
-def identity(stage, inputs, settings, packages=(), **facts):
+def identity(stage, inputs, settings, packages=(), chosen=None, **facts):
     """The identity of what `stage` makes from `inputs` ({name: path}) under `settings` (a JSON-able dict).
 
-    `packages` are the distributions whose version can change the content; `facts` are further determining facts.
+    `packages` are the distributions whose version can change the content; `facts` are further determining facts. `chosen` is the
+    module that the stage takes, where its name is computed.
     """
     return {
         "stage": stage,
-        "code": stage_digest(stage),
+        "code": stage_digest(stage, chosen),
         "scalebound": scalebound.__version__,
         "inputs": {name: {"path": str(path), "sha256": file_sha256(path)} for name, path in sorted(inputs.items())},
         "settings": settings,

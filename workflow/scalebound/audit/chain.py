@@ -105,7 +105,7 @@ def _check_identity(job, name, folder):
     for key, value in job.settings.items():
         if key not in settings or settings[key] != value:
             findings.append(Finding(name, f"setting {key} = {value!r} (configuration)", f"{key} = {settings.get(key)!r}"))
-    return findings, identity.get("code") != _current_code(job.stage)
+    return findings, identity.get("code") != _current_code(job.stage, job.chosen)
 
 
 def _check_inputs(job, name, inputs, folder):
@@ -142,5 +142,5 @@ def _check_listing(listing, names, folder):
 
 
 @functools.cache
-def _current_code(stage):
-    return stage_digest(stage)
+def _current_code(stage, chosen):
+    return stage_digest(stage, chosen)

@@ -328,13 +328,13 @@ def _version(job):
 
 
 def _is_current(job):
-    return job.identity["code"] == _current_code(job.stage)
+    return job.identity["code"] == _current_code(job.stage, job.identity["settings"].get("figure"))
 
 
 @functools.cache
-def _current_code(stage):
+def _current_code(stage, chosen):
     try:
-        return stage_digest(stage)
+        return stage_digest(stage, chosen)
     except ModuleNotFoundError:
         return None
 

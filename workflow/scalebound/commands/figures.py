@@ -29,7 +29,8 @@ def add_arguments(parser):
 def run(arguments):
     settings = read_settings(arguments, Settings)
     drawn = draw(read_table_of(settings.figure, arguments.table), settings.figure, settings.quantizer, arguments.table)
-    style.save(drawn, arguments.png, arguments.pdf, identity("figures", {"table": arguments.table}, settings.model_dump(), packages=["matplotlib", "pandas"]))
+    made_of = identity("figures", {"table": arguments.table}, settings.model_dump(), packages=["matplotlib", "pandas"], chosen=settings.figure)
+    style.save(drawn, arguments.png, arguments.pdf, made_of)
     print(f"{arguments.png} and {arguments.pdf}")
     return [arguments.png, arguments.pdf]
 

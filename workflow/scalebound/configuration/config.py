@@ -130,8 +130,6 @@ class IncoherentQuantizer(Quantizer):
 # on fixed grids: the methods of quantization/methods.py
 GridQuantizer = Annotated[Quantizer | IncoherentQuantizer, Field(discriminator="method")]
 AnyQuantizer = Annotated[Quantizer | IncoherentQuantizer | RateSettings, Field(discriminator="method")]
-# what pydantic puts behind the name of a member of these sections
-_KINDS = {"streams": kinds_of(Stream, "kind"), "quantizers": kinds_of(AnyQuantizer, "method")}
 
 
 class Grids(Model):
@@ -233,8 +231,10 @@ class Config(Model):
         return self
 
 
-def parse(model, value, where):
+def parse(model, value, where, kinds=None):
     """Validate `value` as `model`, a pydantic model or a union of them.
+
+    `kinds` are {section: names that pydantic puts behind the name of a member of it}, which messages leave out.
 
     Raises:
         InputError: names each offending key with the value found; `where` says which file or option it came from.
@@ -242,7 +242,7 @@ def parse(model, value, where):
     try:
         return TypeAdapter(model).validate_python(value)
     except ValidationError as error:
-        problems = "; ".join(_describe(problem) for problem in error.errors())
+        problems = "; ".join(_describe(problem, kinds or {}) for problem in error.errors())
         raise InputError(where, problems, "See config/README.md for the keys and their values") from None
 
 
@@ -251,8 +251,8 @@ _SHORT = reprlib.Repr()
 _SHORT.maxstring = _SHORT.maxother = 200
 
 
-def _describe(problem):
-    key = ".".join(str(part) for part in _without_kind(problem["loc"])) or "(whole)"
+def _describe(problem, kinds):
+    key = ".".join(str(part) for part in _without_kind(problem["loc"], kinds)) or "(whole)"
     if problem["type"] == "extra_forbidden":
         return f"unknown key `{key}` (value {_SHORT.repr(problem['input'])})"
     if problem["type"] == "missing":
@@ -261,10 +261,11 @@ def _describe(problem):
     return f"key `{key}`: {message}" + ("" if isinstance(problem["input"], dict) else f", found {_SHORT.repr(problem['input'])}")
 
 
-def _without_kind(place):
+def _without_kind(place, kinds):
     """The place of a problem as the user wrote it: pydantic puts the kind of a stream or quantizer behind its name."""
-    return place[:2] + place[3:] if len(place) > 2 and place[2] in _KINDS.get(place[0], ()) else place
+    return place[:2] + place[3:] if len(place) > 2 and place[2] in kinds.get(place[0], ()) else place
 
 
 def parse_config(value, where="configuration"):
-    return parse(Config, value, where)
+    kinds = {"streams": kinds_of(Stream, "kind"), "quantizers": kinds_of(AnyQuantizer, "method")}
+    return parse(Config, value, where, kinds)

@@ -33,6 +33,7 @@ class Job:
     given: dict
     settings: dict
     files: dict
+    chosen: str | None = None
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,7 @@ class Rule:
     settings: function of the wildcards: the section of the configuration that determines the content, passed as --settings.
     recorded: what the identity holds of them, where that is another choice.
     options: function of the wildcards: {option: value} of what is passed besides.
+    chosen: function of the wildcards: the module that the command takes, where it imports one by a computed name.
     vouches: {name of a JSON output: names of the outputs and inputs that it lists with their digests}.
     record: where the run record goes; `x.log` lies beside `x.run.json`, `<stage>.log` beside `run.json`.
     report: {option: (caption, what it is)} of the outputs that the HTML report shows.
@@ -62,6 +64,7 @@ class Rule:
     settings: Callable | None = None
     recorded: Callable | None = None
     options: Callable | None = None
+    chosen: Callable | None = None
     vouches: dict = field(default_factory=dict)
     constraints: dict = field(default_factory=dict)
     report: dict = field(default_factory=dict)
@@ -114,7 +117,7 @@ class Rule:
 
     def code(self, wildcards):
         """The digest of the stage's code, so that an edit of what it uses runs its jobs again."""
-        return stage_digest(self._stage(wildcards))
+        return stage_digest(self._stage(wildcards), self._chosen(wildcards))
 
     # -- for the audit -----------------------------------------------------------------------------------------------
 
@@ -138,7 +141,17 @@ class Rule:
         carriers = {path: carrier for carrier, paths in files.items() for path in paths}
         record, settings = _filled(self.record, wildcards), self.recorded or self.settings or (lambda w: {})
         outputs = {path: carriers.get(path, path) for paths in made.values() for path in paths}
-        return Job(stage, record, log_of(record, stage if isinstance(self.stage, str) else self.name), outputs, inputs, read, settings(wildcards), files)
+        return Job(
+            stage,
+            record,
+            log_of(record, stage if isinstance(self.stage, str) else self.name),
+            outputs,
+            inputs,
+            read,
+            settings(wildcards),
+            files,
+            self._chosen(wildcards),
+        )
 
     @cached_property
     def _patterns(self):
@@ -152,6 +165,9 @@ class Rule:
 
     def _stage(self, wildcards):
         return self.stage if isinstance(self.stage, str) else self.stage(wildcards)
+
+    def _chosen(self, wildcards):
+        return self.chosen(wildcards) if self.chosen else None
 
     def _inputs(self, wildcards):
         return {name: _filled(path, wildcards) for name, path in self.inputs.items()}

@@ -31,6 +31,7 @@ def rules(plan):
             outputs={form: f"{FAMILY}/figures/{{figure}}.{form}" for form in FIGURE_FORMATS},
             record=f"{FAMILY}/figures/{{figure}}.run.json",
             settings=lambda w: {"figure": w.figure, "quantizer": plan.config.paper_quantizer},
+            chosen=lambda w: w.figure,
             constraints={"figure": alternatives(tables)},
             report={"png": ("figures", "{figure}")},
         )
