@@ -128,12 +128,6 @@ EDITS = {
     "method": "return helper()",
     "helper": "return 1",
 }
-    "used": "return inner(x)",
-    "inner": "def inner(x):\n    return x",
-    "other": "def other(x):\n    return x",
-    "method": "return helper()",
-    "helper": "return 1",
-}
 
 
 @pytest.mark.parametrize(
