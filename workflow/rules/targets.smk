@@ -1,9 +1,10 @@
 """
 What can be asked for by name beside the run itself: studies, the plan of a run on released checkpoints, the audit, a crate.
-None of the last three has output files for snakemake, so each runs whenever it is asked for.
+None of the last four has output files for snakemake, so each runs whenever it is asked for.
 
 `snakemake trajectory`   a study: its tables and figures for every family of the configuration
 `snakemake paper_plan`   prints, from results/{family}/{slug}/resolve/hub.json alone, what released checkpoints will take
+`snakemake why`          one line for each rule whose jobs would run again: code, settings, inputs, or never made
 `snakemake audit`        results/manifest.tsv, results/audit.html: every artifact, and what leads from each number to it
 `snakemake crate`        results/ro-crate-metadata.json: the results as an RO-Crate, with a copy of the workflow in results/crate/
 """
@@ -28,6 +29,15 @@ rule paper_plan:
         configs=[PLAN.resolved_config(family) for family in PLAN.config.families],
     shell:
         'for config in {params.configs:q}; do python -m scalebound paper-plan --config "$config"; done 2>&1 | tee {log:q}'
+
+
+rule why:
+    conda:
+        "../../envs/scalebound.yaml"
+    params:
+        config=PLAN.config.model_dump_json(),
+    shell:
+        "python -m scalebound why --config {params.config:q}"
 
 
 rule audit:

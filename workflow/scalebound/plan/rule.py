@@ -25,6 +25,7 @@ class Job:
     `files` maps a JSON artifact to the files, named by their paths, that it must vouch for with their digests.
     """
 
+    rule: str
     stage: str
     record: str
     log: str
@@ -141,17 +142,8 @@ class Rule:
         carriers = {path: carrier for carrier, paths in files.items() for path in paths}
         record, settings = _filled(self.record, wildcards), self.recorded or self.settings or (lambda w: {})
         outputs = {path: carriers.get(path, path) for paths in made.values() for path in paths}
-        return Job(
-            stage,
-            record,
-            log_of(record, stage if isinstance(self.stage, str) else self.name),
-            outputs,
-            inputs,
-            read,
-            settings(wildcards),
-            files,
-            self._chosen(wildcards),
-        )
+        log = log_of(record, stage if isinstance(self.stage, str) else self.name)
+        return Job(self.name, stage, record, log, outputs, inputs, read, settings(wildcards), files, self._chosen(wildcards))
 
     @cached_property
     def _patterns(self):
