@@ -1,6 +1,5 @@
 """Old checkpoints of Pythia: pytorch_model.bin in fp16 with buffers beside the weights, opened by the weights_only loader alone."""
 
-import json
 import pickle
 
 import pytest
@@ -12,7 +11,7 @@ from scalebound.errors import InputError
 from scalebound.hub.revisions import resolve_revision
 from scalebound.hub.snapshot import fetch, offline_folder
 from scalebound.models.files import check_weights
-from scalebound.models.loading import load_folder
+from scalebound.models.loading import load_described, load_folder
 
 CPU = torch.device("cpu")
 SIZES = {"vocab_size": 40, "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32, "max_position_embeddings": 32}
@@ -55,58 +54,82 @@ def files_named(*names):
     return [{"name": name} for name in names]
 
 
+def load(folder, *weights):
+    return load_folder(folder, CPU, "float32", 8, weights)[0]
+
+
 @pytest.mark.parametrize("zipped", [True, False])
 def test_bin_with_old_buffers(folder, weights, zipped):
     torch.save(weights | old_buffers(), folder / "pytorch_model.bin", _use_new_zipfile_serialization=zipped)
     check_weights(folder, files_named("pytorch_model.bin"))
-    assert_equal(load_folder(folder, CPU, "float32", allow_bin=True), weights)
-    with pytest.raises(InputError):
-        load_folder(folder, CPU, "float32")
+    assert_equal(load(folder, "pytorch_model.bin"), weights)
+
+
+def test_bins_are_opened_in_released_checkpoints_alone(folder, weights):
+    torch.save(weights, folder / "pytorch_model.bin")
+    description = {"folder": str(folder), "files": files_named("config.json", "pytorch_model.bin")}
+    with pytest.raises(InputError, match="no safetensors among its files"):
+        load_described(description, CPU, "float32", 8)
+    with pytest.raises(InputError, match=r"model.safetensors: not a readable safetensors file"):
+        load_folder(folder, CPU, "float32", 8)
 
 
 def test_safetensors_with_old_buffers(folder, weights):
     save_file(weights | old_buffers(), folder / "model.safetensors", metadata={"format": "pt"})
     check_weights(folder, files_named("model.safetensors"))
-    assert_equal(load_folder(folder, CPU, "float32", allow_bin=True), weights)
+    assert_equal(load(folder, "model.safetensors"), weights)
 
 
 def sharded(folder, weights):
-    names, index = sorted(weights), {}
-    for number, part in enumerate((names[:9], names[9:]), start=1):
-        shard = f"pytorch_model-0000{number}-of-00002.bin"
+    """Names of two shards."""
+    names, shards = sorted(weights), [f"pytorch_model-0000{number}-of-00002.bin" for number in (1, 2)]
+    for shard, part in zip(shards, (names[:9], names[9:])):
         torch.save({name: weights[name] for name in part}, folder / shard)
-        index |= dict.fromkeys(part, shard)
-    (folder / "pytorch_model.bin.index.json").write_text(json.dumps({"metadata": {"total_size": 1}, "weight_map": index}))
+    return shards
 
 
 def test_sharded_bin(folder, weights):
-    sharded(folder, weights)
-    assert_equal(load_folder(folder, CPU, "float32", allow_bin=True), weights)
+    assert_equal(load(folder, *sharded(folder, weights)), weights)
 
 
-def test_safetensors_are_taken_where_both_are_there(folder, weights):
-    """A cache that others use too may hold both formats of a commit."""
-    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
-    sharded(folder, {name: tensor + 1 for name, tensor in weights.items()})
-    assert_equal(load_folder(folder, CPU, "float32", allow_bin=True), weights)
+def test_a_tensor_that_lies_in_two_files_is_refused(folder, weights):
+    first, second = sharded(folder, weights)
+    torch.save(weights, folder / second)
+    with pytest.raises(InputError, match=f"{second}: holds {sorted(weights)[0]}, which lies in another"):
+        load(folder, first, second)
+
+
+def test_no_file_but_those_that_are_named_plays_a_part(folder, weights):
+    """A cache that others use too may hold both formats of a commit, an adapter, and weights in the format of another program."""
+    save_file(weights, folder / "mine.safetensors", metadata={"format": "pt"})
+    foreign = {name: tensor + 1 for name, tensor in weights.items()}
+    sharded(folder, foreign)
+    for name in ("model.safetensors", "consolidated.safetensors", "adapter_model.safetensors", "shard-00000-model-00001-of-00001.safetensors"):
+        save_file(foreign, folder / name, metadata={"format": "pt"})
+    (folder / "pytorch_model.bin.index.json").write_text("junk")
+    (folder / "model.safetensors.index.json").write_text("junk")
+    (folder / "adapter_config.json").write_text('{"base_model_name_or_path": "another/model", "peft_type": "LORA"}')
+    (folder / "generation_config.json").write_text("junk")
+    assert_equal(load(folder, "mine.safetensors"), weights)
 
 
 @pytest.mark.parametrize("key", ["gpt_neox.layers.7.attention.dense.weight", "embed_out.bias", "stray.weight"])
 @pytest.mark.parametrize("suffix", ["bin", "safetensors"])
 def test_real_left_over_weights_are_refused(folder, weights, suffix, key):
     content = weights | old_buffers() | {key: torch.zeros(16)}
+    name = {"bin": "pytorch_model.bin", "safetensors": "model.safetensors"}[suffix]
     if suffix == "bin":
-        torch.save(content, folder / "pytorch_model.bin")
+        torch.save(content, folder / name)
     else:
-        save_file(content, folder / "model.safetensors", metadata={"format": "pt"})
+        save_file(content, folder / name, metadata={"format": "pt"})
     with pytest.raises(InputError, match=r"unexpected keys"):
-        load_folder(folder, CPU, "float32", allow_bin=True)
+        load(folder, name)
 
 
 def test_missing_weights_are_refused(folder, weights):
     torch.save({name: tensor for name, tensor in weights.items() if name != "embed_out.weight"}, folder / "pytorch_model.bin")
     with pytest.raises(InputError, match=r"missing keys: \['lm_head.weight'\]"):
-        load_folder(folder, CPU, "float32", allow_bin=True)
+        load(folder, "pytorch_model.bin")
 
 
 def test_nan_in_a_bin_is_refused(folder, weights):
@@ -141,23 +164,16 @@ def test_what_is_no_weight_file_is_one_message_and_never_run(folder, weights, tm
     with pytest.raises(InputError):
         check_weights(folder, files_named("pytorch_model.bin"))
     with pytest.raises(InputError):
-        load_folder(folder, CPU, "float32", allow_bin=True)
+        load(folder, "pytorch_model.bin")
     assert not owned.exists()
 
 
 def test_code_inside_an_archive_of_tensors_is_refused(folder, weights, tmp_path):
     torch.save(weights | {"x": Malicious(tmp_path / "owned")}, folder / "pytorch_model.bin")
-    for action in (lambda: check_weights(folder, files_named("pytorch_model.bin")), lambda: load_folder(folder, CPU, "float32", allow_bin=True)):
+    for action in (lambda: check_weights(folder, files_named("pytorch_model.bin")), lambda: load(folder, "pytorch_model.bin")):
         with pytest.raises(InputError, match=r"more than tensors"):
             action()
     assert not (tmp_path / "owned").exists()
-
-
-def test_an_index_of_bins_that_names_something_else(folder, weights):
-    torch.save(weights, folder / "weights.pkl")
-    (folder / "pytorch_model.bin.index.json").write_text(json.dumps({"weight_map": dict.fromkeys(weights, "weights.pkl")}))
-    with pytest.raises(InputError, match=r"names weights.pkl"):
-        load_folder(folder, CPU, "float32", allow_bin=True)
 
 
 def test_from_a_hub_to_a_model(hub, waits, folder, weights):
@@ -170,4 +186,4 @@ def test_from_a_hub_to_a_model(hub, waits, folder, weights):
     fetch(resolved, waits.patience)
     hub.stop()
     place = offline_folder("org/old", resolved["commit"], [file["path"] for file in resolved["files"]])
-    assert_equal(load_folder(place, CPU, "float32", allow_bin=True), weights)
+    assert_equal(load(place, *resolved["weights"]), weights)

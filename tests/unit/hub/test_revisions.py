@@ -134,7 +134,7 @@ def test_bin_only_where_nothing_else_is_there(hub, waits):
         ({"config.json": b"{}", "model.safetensors.index.json": b"[]"}, "not an index of weight files"),
         ({"config.json": b"{}", "model.safetensors.index.json": b'{"weight_map": {"a": "evil.pkl"}}'}, "names evil.pkl"),
         ({"config.json": b"{}", "model.safetensors.index.json": b'{"weight_map": {"a": "../x.safetensors"}}'}, r"names \.\./x"),
-        ({"config.json": b"{}", "model.safetensors.index.json": b'{"weight_map": {"a": "m-1.safetensors"}}'}, "m-1.safetensors is not in the repository"),
+        ({"config.json": b"{}", "model.safetensors.index.json": b'{"weight_map": {"a": "m-1.safetensors"}}'}, "m-1.safetensors is not beside it"),
     ],
 )
 def test_unusable_repositories(hub, waits, files, message):

@@ -66,7 +66,7 @@ def saved_neox(save_model):
 @pytest.fixture(scope="session")
 def load():
     """folder -> the model in it, in float32."""
-    return lambda folder: loading.load_folder(folder, CPU, "float32")
+    return lambda folder: loading.load_folder(folder, CPU, "float32", LENGTH)[0]
 
 
 @pytest.fixture(scope="session")
@@ -85,6 +85,6 @@ def decoded(tmp_path):
         atomic.write_json(tmp_path / "architecture.json", {"identity": {"stage": "resolve"}, **described})
         decode.run(SimpleNamespace(message=tmp_path / "model.sbq", architecture=tmp_path / "architecture.json", out=tmp_path / "decoded"))
         description = files.read_description(tmp_path / "decoded" / "decoded.json")
-        return loading.load_folder(description["folder"], CPU, "float32")
+        return loading.load_described(description, CPU, "float32", LENGTH)[0]
 
     return through_files

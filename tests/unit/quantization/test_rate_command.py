@@ -40,7 +40,7 @@ def test_the_message_is_the_model_that_was_weighed(arguments, calibration, tmp_p
     decode.run(SimpleNamespace(message=arguments.out_message, architecture=arguments.architecture, out=tmp_path / "decoded"))
     import torch
 
-    model = loading.load_folder(tmp_path / "decoded", torch.device("cpu"), "float32")
+    model, _ = loading.load_folder(tmp_path / "decoded", torch.device("cpu"), "float32", calibration.shape[1] - 1)
     _, tokens, _ = windows.read(arguments.calibration)
     chosen = report["candidates"][report["chosen"]]
     assert float(score(model, tokens).nll.mean()) == pytest.approx(chosen["loss"], abs=1e-5)

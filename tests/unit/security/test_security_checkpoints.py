@@ -42,7 +42,7 @@ def change_config(folder, **changes):
 
 
 def load(folder):
-    return loading.load_folder(folder, CPU, "float32")
+    return loading.load_folder(folder, CPU, "float32", 8)
 
 
 def only_a_pickle(folder, owned):

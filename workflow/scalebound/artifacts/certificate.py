@@ -42,7 +42,7 @@ def read_certificate(path):
     check_keys(value["settings"], {"grids": dict, "stream_failure_probability": float, "draw_failure_probability": float}, path)
     check_keys(value["windows"], {"pilot": int, "rest": int}, path)
     check_keys(value["terms"], dict.fromkeys(("loss", "smoothing", "generalization", "linearization", "sampling"), float), path)
-    check_keys(value["scored"], {"dtype": str, "windows_per_batch": int}, path)
+    check_keys(value["scored"], {"dtype": str, "windows_per_batch": int, "causality": dict}, path)
     check_keys(value["estimate"], {"best": dict, "same_choice": float}, path)
     check_keys(value["estimate"]["best"], {"value": float, "point": dict}, path)
     return value

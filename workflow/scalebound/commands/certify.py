@@ -17,6 +17,7 @@ GROUP = "bounds and certificates"
 
 COPIES = ("model.sbq", "architecture.json", "windows.parquet")
 SAMPLING = "unbiased"  # of the windows of every certificate: a uniform draw of what the checkpoint saw
+SCORED = ("dtype", "device", "windows_per_batch", "packages", "causality")  # what a certificate says of its scores, from their identity
 HOLDS_FOR = "the mean conditional risk of the decoded, smoothed model over the training stream of the checkpoint"
 
 
@@ -71,6 +72,10 @@ def certify_files(inputs, settings, grids):
         if made_of.get("sampling") != SAMPLING:
             found = f"sampling {made_of.get('sampling')!r}: its windows are no uniform draw of what the checkpoint saw"
             raise InputError(inputs[name], found, "No certificate rests on such windows: all that is computed on them is an estimate")
+    check_keys(scored.get("causality"), {"inputs": int}, inputs["scores"])
+    if scored["causality"]["inputs"] != nll.shape[1]:
+        found = f"of a model that was found to be causal on {scored['causality']['inputs']} tokens, not on its {nll.shape[1]}"
+        raise InputError(inputs["scores"], found, "Score the decoded model again")
     if nll.shape != (tokens.shape[0], tokens.shape[1] - 1):
         raise InputError(inputs["scores"], f"scores of {nll.shape} for windows of {tokens.shape}", "Score the decoded model again")
     checkpoint, size = model["checkpoint"], Path(inputs["message"]).stat().st_size
@@ -87,6 +92,6 @@ def certify_files(inputs, settings, grids):
         "share_of_training": code.get("share_of_training", 0.0),
         "quantizer": settings.quantizer,
         "sampling": SAMPLING,
-        "scored": {name: scored[name] for name in ("dtype", "device", "windows_per_batch", "packages")},
+        "scored": {name: scored[name] for name in SCORED},
         "holds_for": HOLDS_FOR,
     }

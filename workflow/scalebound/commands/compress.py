@@ -37,7 +37,7 @@ def run(arguments):
     torch.set_num_threads(1)
     calibration, tuning = (windows.read(path)[1] for path in (arguments.calibration, arguments.tuning))
     description = files.read_description(arguments.model)
-    model = loading.load_described(description, torch.device("cpu"), "float32")
+    model, causality = loading.load_described(description, torch.device("cpu"), "float32", calibration.shape[1] - 1)
     found = compress(model, architecture["parameters"], settings, calibration, tuning, arguments.predictions)
     data, sizes = message.encode(found.tensors, architecture)
     check_round_trip(found.tensors, message.decode(data, architecture))
@@ -50,6 +50,7 @@ def run(arguments):
         device="cpu",
         dtype="float32",
         threads=1,
+        causality=causality,
     )
     storage.write(arguments.out, found.tensors, made_of)
     atomic.write_bytes(arguments.out_message, data)

@@ -34,7 +34,7 @@ def run(arguments):
     torch.use_deterministic_algorithms(True)
     if arguments.rows < 1:
         raise InputError("--rows", f"{arguments.rows}", "At least one row")
-    model = load_oracle(arguments.oracle, settings.vocab_size, settings.row_tokens)
+    model, causality = load_oracle(arguments.oracle, settings.vocab_size, settings.row_tokens)
     with atomic.replacing(arguments.out) as temporary:
         blocks = generation.generate(model, arguments.rows, settings.row_tokens, settings.seed, f"generate {arguments.rows} rows")
         found, _ = rows.fill_rows((block.reshape(-1) for block in blocks), arguments.rows, settings.row_tokens, temporary)
@@ -48,6 +48,7 @@ def run(arguments):
         dtype="float32",
         threads=1,
         rows_per_batch=generation.BATCH_ROWS,
+        causality=causality,
     )
     out = Path(arguments.out)
     stream = {"rows": arguments.rows, "row_tokens": settings.row_tokens, "vocab_size": settings.vocab_size}

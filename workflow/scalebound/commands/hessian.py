@@ -52,7 +52,7 @@ def _computed(arguments, settings, inputs):
         found = f"studies.hessian.windows {settings.windows}, the draw has {len(tokens)}"
         raise InputError(arguments.calibration, found, "Lower it, or raise sampling.calibration.windows")
     description = files.read_description(arguments.model)
-    model = loading.load_described(description, device, "float32")
+    model, causality = loading.load_described(description, device, "float32", tokens.shape[1] - 1)
     size = max(1, TOKENS_PER_BATCH[device.type] // (tokens.shape[1] - 1))
     hessian = LossHessian(model, tokens[: settings.windows], size)
     loss, norm = hessian.loss_and_gradient_norm()
@@ -66,6 +66,7 @@ def _computed(arguments, settings, inputs):
         dtype="float32",
         windows_per_batch=size,
         threads=arguments.threads,
+        causality=causality,
     )
     return {"status": "computed", "loss": loss, "gradient_norm": norm, "probes": probes(hessian, settings, device, arguments.model), "identity": made_of}
 

@@ -29,7 +29,7 @@ def run(arguments):
     device = files.choose_device(parse(Scoring, {"device": arguments.device}, "--device").device)
     _, tokens, _ = windows.read(arguments.calibration)
     description = files.read_description(arguments.model)
-    model = loading.load_described(description, device, "float32")
+    model, causality = loading.load_described(description, device, "float32", tokens.shape[1] - 1)
     spectra = input_spectra(model, tokens[:, :-1], arguments.model)
     made_of = identity(
         "moments",
@@ -40,6 +40,7 @@ def run(arguments):
         device=files.device_name(device),
         dtype="float32",
         threads=arguments.threads,
+        causality=causality,
     )
     write_parquet(arguments.out, _table(spectra), made_of)
     print(f"{len(spectra)} layers on {device.type}, inputs of {tokens[:, :-1].size} tokens")

@@ -35,7 +35,7 @@ def run(arguments):
     architecture = read_architecture(arguments.architecture)
     _, tokens, _ = windows.read(arguments.calibration)
     description = files.read_description(arguments.model)
-    model = loading.load_described(description, device, "float32")
+    model, causality = loading.load_described(description, device, "float32", tokens.shape[1] - 1)
     done = quantize_model(model, architecture["parameters"], settings, tokens[:, :-1], arguments.model)
     made_of = identity(
         "quantize",
@@ -46,6 +46,7 @@ def run(arguments):
         device=files.device_name(device),
         dtype="float32",
         threads=arguments.threads,
+        causality=causality,
     )
     storage.write(arguments.out, {name: q.tensor for name, q in done.items()}, made_of)
     atomic.write_json(arguments.out_report, {"identity": made_of, "parameters": [_line(name, q) for name, q in done.items()]})

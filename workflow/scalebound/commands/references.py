@@ -33,7 +33,7 @@ def run(arguments):
     _, tokens, _ = windows.read(arguments.windows)
     alpha = closed_form_alpha_of(arguments.bounds)
     description = files.read_description(arguments.model)
-    model = loading.load_described(description, device, settings.dtype)
+    model, causality = loading.load_described(description, device, settings.dtype, tokens.shape[1] - 1)
     found = reference_losses(model, tokens, alpha, f"references {arguments.model}")
     made_of = identity(
         "references",
@@ -44,6 +44,7 @@ def run(arguments):
         device=files.device_name(device),
         dtype=settings.dtype,
         threads=arguments.threads,
+        causality=causality,
     )
     count, length = found[0].shape
     window, position = np.divmod(np.arange(count * length, dtype=np.int32), length)

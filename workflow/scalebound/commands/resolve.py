@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from scalebound.artifacts import atomic
+from scalebound.artifacts.model_files import model_files
 from scalebound.artifacts.provenance import check_keys, describe_files, identity, read_json
 from scalebound.commands.arguments import add_settings, read_settings
 from scalebound.configuration.checkpoints import Checkpoint
@@ -22,7 +23,9 @@ def add_arguments(parser):
 
 
 def run(arguments):
-    from scalebound.models import files
+    import torch
+
+    from scalebound.models import files, loading
     from scalebound.models.architecture import describe
 
     checkpoint = read_settings(arguments, Checkpoint)
@@ -30,6 +33,8 @@ def run(arguments):
     folder = files.folder_of(place)
     files.check_weights(folder, place["files"])
     architecture = describe(folder)
+    # names, shapes and ties of all that is read are those of the architecture: a decoder knows no others
+    loading.read_model(folder, torch.device("cpu"), "float32", files.weights_of(place))
     made_of = identity("resolve", inputs, checkpoint.model_dump(exclude={"note"}), packages=["torch", "transformers"])
     atomic.write_json(arguments.out_architecture, {"identity": made_of, **architecture})
     facts = {key: architecture[key] for key in ("n_params", "vocab_size")}
@@ -40,11 +45,9 @@ def run(arguments):
 
 def _local(folder):
     """(place, inputs) of a folder: its configuration and its safetensors, with their index when they are sharded."""
-    names = ["config.json", *(["model.safetensors.index.json"] if (folder / "model.safetensors.index.json").exists() else [])]
-    weights = sorted(path.name for path in folder.glob("*.safetensors"))
-    if not weights:
-        raise InputError(folder, "no safetensors in it", "Give a folder with config.json and safetensors")
-    names += weights
+    names = model_files(folder)
+    if not (folder / names[-1]).is_file():
+        raise InputError(folder, f"no safetensors in it: {names[-1]} is missing", "Give a folder with config.json and safetensors")
     return {"folder": str(folder), "files": describe_files(folder, names)}, {str(folder / name): folder / name for name in names}
 
 

@@ -38,7 +38,7 @@ def run(arguments):
     if drawn["vocab_size"] > description["vocab_size"]:
         found = f"windows of a vocabulary of {drawn['vocab_size']}, model output of {description['vocab_size']}"
         raise InputError(arguments.windows, found, "Sample from the stream that the checkpoint was trained on")
-    model = loading.load_described(description, device, settings.dtype)
+    model, causality = loading.load_described(description, device, settings.dtype, tokens.shape[1] - 1)
     size = settings.windows_per_batch or scoring.batch_windows(model, tokens.shape[1] - 1)
     started = time.monotonic()
     scores = scoring.score(model, tokens, size, f"score {arguments.model}")
@@ -55,6 +55,7 @@ def run(arguments):
         threads=arguments.threads,
         vocab_size=description["vocab_size"],
         sampling=drawn["sampling"],
+        causality=causality,
     )
     write_parquet(arguments.out, _table(scores), made_of)
     mean = scores.nll.mean(dtype=np.float64)

@@ -53,7 +53,7 @@ class Scorer:
     device: object
 
     def score(self, folder, tokens, calibration):
-        """(Scores of the checkpoint in `folder`, Scores of its quantized model) on `tokens` [windows, row_tokens].
+        """(Scores of the checkpoint in `folder`, Scores of its quantized model, causality) on `tokens` [windows, row_tokens].
 
         `calibration` are the windows that the quantizer looks at. As in the chain of jobs, it works in float32, and the
         weights are scored in the dtype of the settings.
@@ -62,11 +62,13 @@ class Scorer:
         from scalebound.quantization.whole_model import quantize_model
         from scalebound.scoring import scoring
 
-        plain = scoring.score(loading.load_folder(folder, self.device, self.scoring.dtype), tokens, self.scoring.windows_per_batch, f"score {folder}")
-        model = loading.load_folder(folder, self.device, "float32")
+        inputs = tokens.shape[1] - 1
+        model, causality = loading.load_folder(folder, self.device, self.scoring.dtype, inputs)
+        plain = scoring.score(model, tokens, self.scoring.windows_per_batch, f"score {folder}")
+        model, _ = loading.load_folder(folder, self.device, "float32", inputs)
         quantize_model(model, self.parameters, self.quantizer, calibration[:, :-1], folder)
         model = model.to(loading.DTYPES[self.scoring.dtype])
-        return plain, scoring.score(model, tokens, self.scoring.windows_per_batch, f"score quantized {folder}")
+        return plain, scoring.score(model, tokens, self.scoring.windows_per_batch, f"score quantized {folder}"), causality
 
 
 def run(arguments):
@@ -83,12 +85,12 @@ def run(arguments):
     steps, folder = steps_of(training, settings.last_step, settings.max_points), Path(arguments.checkpoints).parent
     check_checkpoints(arguments.checkpoints, steps)
     scorer = Scorer(scoring, settings.quantizer, architecture["parameters"], files.choose_device(scoring.device))
-    parts = []
+    parts, causality = [], {}
     for step in steps:
         ids = draw(training, step, settings.windows, settings.seed)
         calibration = rows.read(draw(training, step, settings.calibration, settings.calibration_seed))
         # torch takes no unsigned integers of two bytes
-        plain, quantized = scorer.score(folder / f"step{step}", rows.read(ids).astype(np.int32), calibration.astype(np.int32))
+        plain, quantized, causality[step] = scorer.score(folder / f"step{step}", rows.read(ids).astype(np.int32), calibration.astype(np.int32))
         parts.append(_table(step, ids, plain, quantized))
         print(f"step {step}: loss {plain.nll.mean(dtype=np.float64):.4f}, quantized {quantized.nll.mean(dtype=np.float64):.4f} nats", flush=True)
     made_of = identity(
@@ -99,6 +101,7 @@ def run(arguments):
         device=files.device_name(scorer.device),
         dtype=scoring.dtype,
         threads=arguments.threads,
+        causality=causality,
     )
     write_parquet(arguments.out, pa.concat_tables(parts), made_of)
     return [arguments.out]

@@ -43,11 +43,11 @@ def run(arguments):
     _check_origin(stream, arguments)
     certificate = _read_certificate(arguments.certificate)
     seen = sampling.rows_to_draw_from(rows, certificate["tokens"])
-    oracle = load_oracle(arguments.oracle, rows.vocab_size, rows.row_tokens)
+    oracle, oracle_causality = load_oracle(arguments.oracle, rows.vocab_size, rows.row_tokens)
     trained, decoded = (files.read_description(path) for path in (arguments.model, arguments.decoded))
-    loaded = [loading.load_folder(files.folder_of(description), torch.device("cpu"), "float32") for description in (trained, decoded)]
+    loaded = [loading.load_described(description, torch.device("cpu"), "float32", rows.row_tokens - 1) for description in (trained, decoded)]
     alpha, tokens = certificate["choice"]["point"]["alpha"], rows.read(range(seen))
-    found = true_risk(oracle, *loaded, tokens, alpha, f"true risk {arguments.model}")
+    found = true_risk(oracle, *(model for model, _ in loaded), tokens, alpha, f"true risk {arguments.model}")
     _check_source(found, arguments)
     made_of = identity(
         "true-risk",
@@ -58,6 +58,7 @@ def run(arguments):
         device="cpu",
         dtype="float32",
         threads=1,
+        causality=[oracle_causality, *(causality for _, causality in loaded)],
     )
     value = {"rows": seen, "tokens": seen * (rows.row_tokens - 1), "alpha": alpha, "vocab_size": rows.vocab_size, "means": dataclasses.asdict(found)}
     value |= {"checkpoint": trained["checkpoint"], "value": found.smoothed_risk, "certificate": certificate["value"]}

@@ -20,7 +20,7 @@ from scalebound.bounds import recheck
 from scalebound.bounds.ceilings import Grids, family_of
 from scalebound.bounds.certificate import CertificateSettings, choose, split
 from scalebound.bounds.token_scores import TokenScores
-from scalebound.commands.certify import HOLDS_FOR, SAMPLING
+from scalebound.commands.certify import HOLDS_FOR, SAMPLING, SCORED
 from scalebound.errors import InputError
 from scalebound.progress import progress
 
@@ -52,7 +52,7 @@ def run(arguments):
         print(f"  {problem}")
     if problems:
         raise InputError(folder, f"{len(problems)} disagreements", "The certificate does not hold as stated: make it again from its inputs")
-    print("verified: files, code length, windows, choices, decoded model, scores of the share, every number of the bound")
+    print("verified: files, code length, windows, choices, decoded model, scores of the share with and without later tokens, every number of the bound")
     return []
 
 
@@ -117,6 +117,7 @@ def _draw_problems(folder, certificate, scored):
     problems += [] if scored_on == here else [("windows of the scores", scored_on, here)]
     for source, sampling in (("windows", drawn["sampling"]), ("scores", scored["sampling"])):
         problems += [] if sampling == SAMPLING else [(f"sampling of the {source}: they are no uniform draw of what the checkpoint saw", sampling, None)]
+    problems += [(f"scored: {name}", certificate["scored"].get(name), scored[name]) for name in SCORED if certificate["scored"].get(name) != scored[name]]
     wanted = {"sampling": SAMPLING, "holds_for": HOLDS_FOR}
     return problems + [(name, certificate[name], value) for name, value in wanted.items() if certificate[name] != value]
 
@@ -138,7 +139,7 @@ def _score_again(folder, certificate, arguments):
 
     from scalebound.commands.decode import write_model
     from scalebound.models import files, loading
-    from scalebound.scoring import scoring
+    from scalebound.scoring import hindsight, scoring
 
     torch.set_num_threads(1)
     _, tokens, _ = windows.read(folder / "windows.parquet")
@@ -148,9 +149,14 @@ def _score_again(folder, certificate, arguments):
     with tempfile.TemporaryDirectory() as temporary, progress(1, "models", "decoding") as bar:
         write_model((folder / "model.sbq").read_bytes(), read_architecture(folder / "architecture.json"), Path(temporary), folder / "model.sbq")
         device = files.choose_device(arguments.device)
-        model = loading.load_folder(temporary, device, certificate["scored"]["dtype"])
+        model, _ = loading.load_folder(temporary, device, certificate["scored"]["dtype"], tokens.shape[1] - 1)
         bar.update(1)
-    again = scoring.score(model, tokens[chosen], certificate["scored"]["windows_per_batch"], f"scoring {count} of {len(tokens)} windows again")
+    batch = certificate["scored"]["windows_per_batch"]
+    again = scoring.score(model, tokens[chosen], batch, f"scoring {count} of {len(tokens)} windows again")
     apart = max(float(np.abs(again.nll - nll[chosen]).max()), float(np.abs(again.entropy - entropy[chosen]).max()))
     print(f"{count} windows scored again on {device.type}: the largest difference of a token is {apart:.2g} nats")
-    return [f"scores: a token differs by {apart:.3g} nats, tolerance {arguments.tolerance}"] * (not apart <= arguments.tolerance)
+    stated = nll[chosen], entropy[chosen]
+    hidden = hindsight.largest_difference(model, tokens[chosen], *stated, batch, arguments.seed, f"scoring {count} windows with other later tokens")
+    print(f"the same windows with other tokens later on: the largest difference of an earlier token is {hidden:.2g} nats")
+    found = {"a token differs": apart, "with other tokens after it, a token differs": hidden}
+    return [f"scores: {what} by {size:.3g} nats, tolerance {arguments.tolerance}" for what, size in found.items() if not size <= arguments.tolerance]

@@ -54,12 +54,12 @@ def shards_of(index_bytes, weight_format, paths, where):
     suffix = next(entry[3] for entry in FORMATS if entry[0] == weight_format)
     try:
         names = sorted({str(name) for name in json.loads(index_bytes)["weight_map"].values()})
-    except (ValueError, KeyError, AttributeError, TypeError) as error:
-        raise InputError(where, f"not an index of weight files ({error})", "Name another revision") from None
+    except (ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
+        raise InputError(where, f"not an index of weight files ({error})", "Take another checkpoint") from None
     odd = [name for name in names if not name.endswith(suffix) or "/" in name or "\\" in name]
     if odd or not names:
-        raise InputError(where, f"names {odd[0] if odd else 'nothing'}", f"Only {suffix} files beside the index are opened: name another revision")
+        raise InputError(where, f"names {odd[0] if odd else 'nothing'}", f"Only {suffix} files beside the index are opened: take another checkpoint")
     missing = [name for name in names if name not in paths]
     if missing:
-        raise InputError(where, f"{missing[0]} is not in the repository", "The upload is incomplete: name another revision")
+        raise InputError(where, f"{missing[0]} is not beside it", "The checkpoint is incomplete: take another one")
     return names

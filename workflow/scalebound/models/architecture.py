@@ -39,7 +39,7 @@ def describe(folder):
 
 
 def _layout(model, config, folder):
-    uses, tied = _uses(model), _aliases(model)
+    uses, tied = _uses(model), aliases(model)
     parameters = [{"name": name, "shape": list(p.shape), "use": uses.get(name, _default_use(p))} for name, p in model.named_parameters()]
     buffers = set(model.state_dict()) - {p["name"] for p in parameters} - set(tied)
     if buffers:
@@ -69,8 +69,8 @@ def _uses(model):
     return {name: "tied" if len(Counter(uses)) > 1 else uses[0] for name, uses in seen.items()}
 
 
-def _aliases(model):
-    """{alias: name of the stored parameter} for parameters that are shared."""
+def aliases(model):
+    """{alias: name of the stored parameter} for parameters of a model that are shared."""
     names, aliases = {}, {}
     for name, parameter in model.named_parameters(remove_duplicate=False):
         if id(parameter) in names:

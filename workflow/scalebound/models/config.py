@@ -14,8 +14,8 @@ MAX_LAYERS = 1024  # each takes time to build even without its weights; the larg
 MAX_COUNT = 2**16
 # one module, one label or one list entry each: their number decides what is built before any weight is looked at
 _COUNTS = re.compile("layer|label|expert")
-# weights of another file than the one whose digest was checked, and code of other packages to read or run them
-_REFUSED = ("transformers_weights", "quantization_config")
+# settings and weights of other files than those whose digests were checked, and code of other packages to read or run them
+_REFUSED = ("configuration_files", "transformers_weights", "quantization_config")
 _ATTENTION = (None, "eager", "sdpa")
 
 
@@ -46,12 +46,18 @@ def check_config(folder):
             raise InputError(path, f"{key} {entry}", "Give the configuration of a model that exists")
 
 
-def check_number_of_weights(model, folder, suffix=".safetensors"):
+def check_number_of_weights(model, paths):
     """Raise InputError when the files hold fewer weights than a model on torch's meta device: filling up takes its memory."""
-    count = _entries_of if suffix == ".safetensors" else _bytes_as_entries
-    wanted, stored = sum(p.numel() for p in model.parameters()), sum(map(count, Path(folder).glob(f"*{suffix}")))
+    wanted, stored = sum(p.numel() for p in model.parameters()), sum(map(_entries_of, paths))
     if wanted > stored:
-        raise InputError(folder, f"config.json describes {wanted} parameters, the files hold {stored}", "The weights are not those of its config.json")
+        raise InputError(paths[0].parent, f"config.json describes {wanted} parameters, the files hold {stored}", "The weights are not those of its config.json")
+
+
+def check_length(config, inputs):
+    """Raise InputError when windows of so many inputs are longer than the model takes."""
+    longest = getattr(config.get_text_config(), "max_position_embeddings", None)
+    if longest is not None and inputs > longest:
+        raise InputError("windows", f"{inputs} inputs, the model takes {longest}", "Sample from a stream with shorter rows")
 
 
 def _entries(value):
@@ -66,11 +72,8 @@ def _is_layers(key):
 
 
 def _entries_of(path):
-    """Number of entries of all tensors of a safetensors file, from its header."""
+    """Number of entries of all tensors of a safetensors file, from its header; of a `.bin` file, whose header only its loader reads, at most one a byte."""
+    if path.suffix == ".bin":
+        return path.stat().st_size
     with safe_open(path, framework="numpy") as file:
         return sum(math.prod(file.get_slice(name).get_shape()) for name in file.keys())  # noqa: SIM118 (safe_open is not iterable)
-
-
-def _bytes_as_entries(path):
-    """At most so many entries lie in a `.bin` file, whose header only its loader reads: one a byte."""
-    return path.stat().st_size

@@ -1,5 +1,6 @@
 """The files of a described model: they must be those that the description names, and every weight must be finite."""
 
+import contextlib
 import struct
 import zipfile
 from pathlib import Path
@@ -10,6 +11,7 @@ from safetensors import SafetensorError, safe_open
 
 from scalebound.artifacts.provenance import check_keys, file_sha256, read_json
 from scalebound.errors import InputError
+from scalebound.hub.weight_files import CONFIG, is_weight_file
 
 # what GPT-NeoX and GPT-2 of old versions of transformers stored beside their weights; the mask's value is infinite in fp16
 OLD_BUFFERS = (".attention.bias", ".attention.masked_bias", ".rotary_emb.inv_freq", ".attn.bias", ".attn.masked_bias")
@@ -23,7 +25,7 @@ def read_description(path):
     """
     description = read_json(path, needs={"files": list, "vocab_size": int})
     folder = folder_of(description)
-    _check_listing(description, folder, path)
+    _check_listing(description, path)
     for file in description["files"]:
         found = file_sha256(folder / file["name"])
         if found != file["sha256"]:
@@ -52,15 +54,46 @@ def check_weights(folder, files):
             _check_finite_bin(folder / file["name"])
 
 
-def _check_listing(description, folder, path):
-    """What transformers will open in the folder has to be what the description vouches for."""
+def weights_of(description):
+    """Names of the weight files of a description: of two formats in a released checkpoint, safetensors; elsewhere nothing but safetensors."""
+    names = [file["name"] for file in description["files"]]
+    safetensors = [name for name in names if name.endswith(".safetensors")]
+    return safetensors or [name for name in names if "hub" in description and is_weight_file(name)]
+
+
+def _check_listing(description, path):
+    """The files that are opened are those that the description lists, and no others: what else lies in their folder plays no part."""
     for file in description["files"]:
         check_keys(file, {"name": str, "sha256": str}, path)
-    listed = {file["name"] for file in description["files"]}
-    present = {place.name for place in folder.glob("*") if place.name.endswith((".safetensors", ".safetensors.index.json"))}
-    odd = sorted((present | {"config.json"}) - listed)
-    if odd:
-        raise InputError(path, f"no sha256 of {odd[0]}, which lies in {folder}", "Delete the description and run snakemake again")
+    listed = {CONFIG: any(file["name"] == CONFIG for file in description["files"]), "any weights": weights_of(description)}
+    for what, names in listed.items():
+        if not names:
+            raise InputError(path, f"no sha256 of {what}", "Delete the description and run snakemake again")
+
+
+@contextlib.contextmanager
+def opened(paths):
+    """{name: tensor} of weight files, while the context lasts; tensors of safetensors are read from the disk when they are sliced.
+
+    Raises:
+        InputError: an unreadable file, or a tensor that lies in two of them.
+    """
+    tensors = {}
+    with contextlib.ExitStack() as stack:
+        for path in paths:
+            found = _read_bin(path) if path.suffix == ".bin" else _open_safetensors(path, stack)
+            if twice := sorted(set(found) & set(tensors)):
+                raise InputError(path, f"holds {twice[0]}, which lies in another of the model's files too", "Leave the files of one model in the folder")
+            tensors |= found
+        yield tensors
+
+
+def _open_safetensors(path, stack):
+    try:
+        file = stack.enter_context(safe_open(path, framework="pt"))
+        return {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118 (safe_open is not iterable)
+    except (OSError, SafetensorError) as error:
+        raise InputError(path, f"not a readable safetensors file ({error})", "Delete it and make it again") from None
 
 
 def check_finite(path):
@@ -75,6 +108,12 @@ def check_finite(path):
 
 
 def _check_finite_bin(path):
+    for name, tensor in _read_bin(path).items():
+        if not name.endswith(OLD_BUFFERS) and tensor.is_floating_point() and not torch.isfinite(tensor).all():
+            raise InputError(path, f"tensor {name} holds NaN or infinity", "Fetch another checkpoint")
+
+
+def _read_bin(path):
     try:
         # weights_only: tensors and plain containers, nothing that a pickle could run
         tensors = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
@@ -82,9 +121,9 @@ def _check_finite_bin(path):
         raise InputError(path, "holds more than tensors, or is damaged", "Do not open it; name another revision") from None
     except (OSError, RuntimeError) as error:
         raise InputError(path, f"not a readable weight file ({str(error).splitlines()[0][:200]})", "Fetch the checkpoint again") from None
-    for name, tensor in tensors.items():
-        if not name.endswith(OLD_BUFFERS) and tensor.is_floating_point() and not torch.isfinite(tensor).all():
-            raise InputError(path, f"tensor {name} holds NaN or infinity", "Fetch another checkpoint")
+    if not isinstance(tensors, dict) or not all(isinstance(tensor, torch.Tensor) for tensor in tensors.values()):
+        raise InputError(path, "is no table of tensors", "Name a revision that holds weights for transformers")
+    return tensors
 
 
 def choose_device(wanted):

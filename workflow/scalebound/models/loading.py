@@ -1,100 +1,118 @@
-"""Loading a model with transformers: from a local folder of safetensors, without network and without remote code."""
+"""Loading a model with transformers: from files that are named, without network and without remote code, and only if it can be scored."""
 
-import struct
 from pathlib import Path
-from pickle import UnpicklingError
 
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 from transformers.utils import logging as transformers_logging
 
-from scalebound.artifacts.provenance import parse_json
+from scalebound.artifacts.model_files import CONFIG, model_files
 from scalebound.errors import InputError, first_line
-from scalebound.models.config import check_config, check_number_of_weights
-from scalebound.models.files import OLD_BUFFERS, folder_of
+from scalebound.models import predictability, unaltered
+from scalebound.models.architecture import aliases
+from scalebound.models.config import check_config, check_length, check_number_of_weights
+from scalebound.models.files import OLD_BUFFERS, folder_of, opened, weights_of
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
 # share of a CUDA device's memory that weights may take before the model is spread over several devices
 WEIGHTS_SHARE = 0.8
+# settings under which a forward pass changes weights, and the value at which it leaves them: RWKV, against an overflow of fp16
+# and not in training, halves weights every so many layers, and with them its hidden states, which a norm then makes up for
+_LEAVES_WEIGHTS_ALONE = {"rescale_every": 0}
 
 
-def load_folder(folder, device, dtype, allow_bin=False):
-    """A causal language model in evaluation mode.
+def load_described(description, device, dtype, inputs):
+    """The model of a resolved.json or decoded.json, as `files.read_description` gives it; see `load_folder`."""
+    return load_folder(folder_of(description), device, dtype, inputs, weights_of(description))
 
-    Weights are safetensors; `.bin` files, which some released branches have alone, only where `allow_bin` is true, and
-    then by torch's weights_only loader. A model that is larger than one CUDA device is spread over those that there are.
+
+def load_folder(folder, device, dtype, inputs, weights=None):
+    """(causal language model in evaluation mode, what `predictability.check` found) for windows of `inputs` tokens.
+
+    weights: names of the weight files, those of `model_files` unless they are given. No other file but config.json is opened.
 
     Raises:
-        InputError: the folder holds no such model, or weights that are not those of its configuration.
+        InputError: the folder holds no such model, weights that are not those of its configuration, a model that no bound
+            holds for, or one whose forward pass changes its weights.
     """
+    model = read_model(folder, device, dtype, weights)
+    check_length(model.config, inputs)
+    before = unaltered.fingerprints(model)
+    found = predictability.check(model, inputs, folder)
+    unaltered.check(model, before, folder)
+    return model, found
+
+
+def read_model(folder, device, dtype, weights=None):
+    """The model alone, which has computed nothing yet; see `load_folder`. One that is larger than a CUDA device is spread over those that there are."""
     transformers_logging.disable_progress_bar()
+    # of what it only warns, everything is an error here
+    transformers_logging.set_verbosity_error()
     folder = Path(folder)
     check_config(folder)
-    suffix = ".safetensors" if any(folder.glob("*.safetensors")) or not allow_bin else ".bin"
-    _refuse_other_formats(folder, suffix)
-    spread = _is_too_large(folder, suffix, device, dtype)
-    try:
-        with torch.device("meta"):
-            config = AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
-            check_number_of_weights(AutoModelForCausalLM.from_config(config, trust_remote_code=False), folder, suffix)
-        model, loading = AutoModelForCausalLM.from_pretrained(
-            folder,
-            dtype=DTYPES[dtype],
-            trust_remote_code=False,
-            local_files_only=True,
-            use_safetensors=suffix == ".safetensors",
-            weights_only=True,
-            # reported below in one way with what is missing, instead of raised in another
-            ignore_mismatched_sizes=True,
-            output_loading_info=True,
-            **({"device_map": "auto"} if spread else {}),
-        )
-    except InputError:
-        raise
-    except (UnpicklingError, EOFError, struct.error):
-        # torch's own message advises to load whatever it is
-        raise InputError(folder, "its .bin files hold more than tensors, or are damaged", "Do not open them; name another revision") from None
-    except Exception as error:  # sizes that do not fit together surface as whatever the library computes with them raises
-        raise InputError(folder, first_line(error), f"Give a folder with config.json and {suffix} files") from None
-    _check_complete(folder, loading)
+    paths = [folder / name for name in (model_files(folder) if weights is None else weights) if name.endswith((".safetensors", ".bin"))]
+    if not paths:
+        raise InputError(folder, "no safetensors among its files", f"Give a folder with {CONFIG} and safetensors")
+    spread = _is_too_large(paths, device, dtype)
+    with opened(paths) as tensors:
+        try:
+            with torch.device("meta"):
+                config = AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+                for name in _LEAVES_WEIGHTS_ALONE.keys() & config.to_dict().keys():
+                    setattr(config, name, _LEAVES_WEIGHTS_ALONE[name])
+                empty = AutoModelForCausalLM.from_config(config, trust_remote_code=False)
+                check_number_of_weights(empty, paths)
+            # from the tensors of these files: by the name of a folder, adapters, other indices and other formats in it would play a part
+            model, loading = type(empty).from_pretrained(
+                None,
+                config=config,
+                state_dict=tensors,
+                dtype=DTYPES[dtype],
+                trust_remote_code=False,
+                local_files_only=True,
+                weights_only=True,
+                # reported below in one way with what is missing, instead of raised in another
+                ignore_mismatched_sizes=True,
+                output_loading_info=True,
+                **({"device_map": "auto"} if spread else {}),
+            )
+        except InputError:
+            raise
+        except Exception as error:  # sizes that do not fit together surface as whatever the library computes with them raises
+            raise InputError(folder, f"its weights cannot be loaded: {first_line(error)}", f"Give a folder with {CONFIG} and weights of that model") from None
+    _check_complete(folder, loading, model, empty)
     model.config.use_cache = False
     return model.eval() if spread else model.eval().to(device)
 
 
-def load_described(description, device, dtype):
-    """The model of a resolved.json or decoded.json, as `model_files.read_description` gives it; see `load_folder`."""
-    # released branches may carry nothing but .bin files; what is made or brought here is safetensors
-    return load_folder(folder_of(description), device, dtype, allow_bin="hub" in description)
+def _check_complete(folder, loading, model, empty):
+    """What was loaded are all parameters of the architecture and no more, of its shapes, and tied as it says.
 
-
-def _check_complete(folder, loading):
-    """Transformers fills what is missing at random and only warns; buffers that old versions saved are no weights."""
+    Transformers fills what is missing at random, and lets a tied matrix that the files hold twice, with different values,
+    be two; it only warns. Buffers that old versions saved are no weights.
+    """
     left_over = [key for key in loading["unexpected_keys"] if not str(key).endswith(OLD_BUFFERS)]
     problems = {"missing": loading["missing_keys"], "unexpected": left_over, "mismatched": loading["mismatched_keys"]}
     for problem, keys in problems.items():
         if keys:
             raise InputError(folder, f"{problem} keys: {sorted(map(str, keys))[:3]}", "The weights are not those of its config.json")
+    tied, found = aliases(empty), aliases(model)
+    if untied := sorted(set(tied) - set(found)):
+        what = f"{untied[0]}, which config.json ties to {tied[untied[0]]}, has values of its own"
+        raise InputError(folder, what, "Set tie_word_embeddings to false in config.json if it should have, or take the weights of this configuration")
+    if _layout(model) != _layout(empty) or tied != found:
+        raise InputError(folder, "other parameters than config.json describes", "The weights are not those of its config.json")
 
 
-def _is_too_large(folder, suffix, device, dtype):
+def _layout(model):
+    return [(name, parameter.shape) for name, parameter in model.named_parameters()]
+
+
+def _is_too_large(paths, device, dtype):
     if device.type != "cuda" or torch.cuda.device_count() < 2:
         return False
-    stored = sum(path.stat().st_size for path in folder.glob(f"*{suffix}"))
     # released weights are stored in two bytes an entry
-    needed = stored * DTYPES[dtype].itemsize / 2
+    needed = sum(path.stat().st_size for path in paths) * DTYPES[dtype].itemsize / 2
     return needed > WEIGHTS_SHARE * torch.cuda.get_device_properties(device).total_memory
-
-
-def _refuse_other_formats(folder, suffix):
-    """Raise InputError when an index of weight files names anything but files of the suffix beside it."""
-    # the other format's index may lie there too, in a cache that other programs use: it is not opened
-    for index in folder.glob(f"*{suffix}.index.json"):
-        try:
-            names = set(parse_json(index.read_bytes(), index)["weight_map"].values())
-        except (KeyError, AttributeError, TypeError) as error:
-            raise InputError(index, f"not an index of weight files ({error})", "Fetch the checkpoint again") from None
-        odd = sorted(str(name) for name in names if not str(name).endswith(suffix) or Path(str(name)).name != name)
-        if odd:
-            raise InputError(index, f"names {odd[0]}", f"Only {suffix} files beside the index are opened")

@@ -13,11 +13,12 @@ from torch import nn
 from torch.nn.functional import log_softmax
 
 from scalebound.errors import InputError
+from scalebound.models.config import check_length
 from scalebound.progress import progress
 
 CPU_TOKENS_PER_BATCH = 8192
 CUDA_TOKENS_PER_BATCH = 65536
-PROBED = 64  # tokens whose logits are looked at before a fast path is taken
+PROBED = 32  # tokens at either end of a window whose logits are looked at before a fast path is taken
 LOGIT_BYTES = {"cpu": 16 * 2**20, "cuda": 512 * 2**20}
 
 
@@ -40,7 +41,7 @@ def score(model, tokens, windows_per_batch=None, description="score"):
     device = model.device
     check_windows(model, tokens)
     size = windows_per_batch or batch_windows(model, tokens.shape[1] - 1)
-    head = _separable_head(model, torch.as_tensor(tokens[:1, :-1][:, :PROBED], dtype=torch.long, device=device))
+    head = _separable_head(model, torch.as_tensor(tokens[:1, :-1], dtype=torch.long, device=device))
     parts, start = [], 0
     with progress(tokens[:, 1:].size, "tokens", f"{description} on {device.type}") as bar:
         while start < len(tokens):
@@ -143,12 +144,14 @@ def _chunked(logits, targets):
 
 
 def _separable_head(model, inputs):
-    """The output head, when logits are exactly head(last hidden state) on a probe; None otherwise."""
+    """The output head, when logits are exactly head(last hidden state) at both ends of a window `inputs` [1, tokens]; None otherwise."""
     head = model.get_output_embeddings()
     states = model.base_model(input_ids=inputs).last_hidden_state
     if not isinstance(head, nn.Linear) or states.shape[-1] != head.weight.shape[1]:
         return None
-    return head if torch.allclose(head(states.to(head.weight.device)), model(input_ids=inputs).logits, rtol=1e-5, atol=1e-5) else None
+    ends = [*range(inputs.shape[1])][:PROBED] + [*range(inputs.shape[1])][PROBED:][-PROBED:]
+    logits = model(input_ids=inputs).logits[:, ends]
+    return head if torch.allclose(head(states[:, ends].to(head.weight.device)), logits, rtol=1e-5, atol=1e-5) else None
 
 
 def check_windows(model, tokens):
@@ -157,6 +160,4 @@ def check_windows(model, tokens):
     low, high = int(tokens.min()), int(tokens.max())
     if low < 0 or high >= vocabulary:
         raise InputError("windows", f"token ids {low} to {high}, the model's vocabulary has {vocabulary}", "Sample with the checkpoint's own stream")
-    longest = getattr(model.config.get_text_config(), "max_position_embeddings", None)
-    if longest is not None and tokens.shape[1] - 1 > longest:
-        raise InputError("windows", f"{tokens.shape[1] - 1} inputs, the model takes {longest}", "Sample from a stream with shorter rows")
+    check_length(model.config, tokens.shape[1] - 1)

@@ -10,8 +10,7 @@ results/{family}/{slug}/score/scores.parquet         window, position, nll, entr
 From `resolve` on a trained, a local and a released checkpoint look the same. What a draw stored is what later stages use.
 """
 
-from pathlib import Path
-
+from scalebound.artifacts.model_files import model_files
 from scalebound.configuration.streams import is_remote
 from scalebound.plan.rule import CHECKPOINT, Rule
 from scalebound.plan.stages.corpus import hub_settings
@@ -106,13 +105,8 @@ def weights_folder(row):
 
 
 def weight_files(row):
-    folder = weights_folder(row)
-    if row.source == "trained":
-        return [f"{folder}/{name}" for name in ("config.json", "model.safetensors")]
-    found = sorted(path.name for path in Path(row.repo).glob("*.safetensors"))
-    index = ["model.safetensors.index.json"] if (Path(row.repo) / "model.safetensors.index.json").exists() else []
-    # without any, the name that is missing is the one that the message should show
-    return [f"{folder}/{name}" for name in ("config.json", *index, *(found or ["model.safetensors"]))]
+    names = model_files(row.repo) if row.source == "local" else ("config.json", "model.safetensors")
+    return [f"{weights_folder(row)}/{name}" for name in names]
 
 
 def draws_used(plan):
