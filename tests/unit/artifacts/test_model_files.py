@@ -59,7 +59,7 @@ def test_without_weights_the_missing_name_is_given(folder, tmp_path):
 )
 def test_two_answers_are_an_error(folder, more, index, named):
     place = folder("config.json", *SHARDS, *more, index=index)
-    with pytest.raises(InputError, match=f"holds {named}.*: which of them is the model.*Leave the files of one model") as error:
+    with pytest.raises(InputError, match=f"holds {named}.*, and either could be the model. Leave the files of one model") as error:
         model_files(place)
     assert error.value.where == str(place)
 

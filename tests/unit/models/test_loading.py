@@ -147,7 +147,7 @@ REFUSED = {
         "missing keys: ['model.norm.weight']",
     ),
     "a weight too many": (lambda folder: rewrite(folder, lambda tensors: tensors.update({"other": torch.zeros(3)})), "unexpected keys"),
-    "two generations": (another_generation, "holds model.safetensors beside model-00001-of-00001.safetensors: which of them is the model?"),
+    "two generations": (another_generation, "holds model.safetensors beside model-00001-of-00001.safetensors, and either could be the model"),
     "an adapter": (lambda folder: (folder / "adapter_config.json").write_text("{}"), "holds adapter_config.json beside model.safetensors"),
     "a configuration in another file": (configuration_in_another_file, "sets configuration_files"),
 }

@@ -25,5 +25,5 @@ def model_files(folder):
     weights = shards_of((folder / INDEX).read_bytes(), _FORMAT, present, folder / INDEX) if index else [SINGLE]
     others = sorted(name for name in present.difference(index, weights) if _TAKEN_FOR_WEIGHTS.fullmatch(name))
     if others:
-        raise InputError(folder, f"holds {others[0]} beside {weights[0]}: which of them is the model?", "Leave the files of one model in the folder")
+        raise InputError(folder, f"holds {others[0]} beside {weights[0]}, and either could be the model", "Leave the files of one model in the folder")
     return [CONFIG, *index, *weights]

@@ -4,6 +4,7 @@ import json
 import os
 from functools import cached_property
 
+from scalebound.artifacts.model_files import model_files
 from scalebound.artifacts.provenance import check_keys, read_json
 from scalebound.configuration import checkpoints
 from scalebound.configuration.config import parse, parse_config
@@ -26,7 +27,12 @@ class Plan:
     def from_configuration(cls, value):
         """The plan of a configuration (a dict), with the table of checkpoints that it names."""
         config = parse_config(value)
-        return cls(config, checkpoints.read_table(config.checkpoints))
+        plan = cls(config, checkpoints.read_table(config.checkpoints))
+        for row in plan.checkpoints.values():
+            if row.source == "local":
+                # a folder that could be two models is refused here, in one line, and not by a rule that asks for its files
+                model_files(row.repo)
+        return plan
 
     @classmethod
     def from_results(cls, path):
