@@ -118,7 +118,9 @@ def test_its_certificate_would_be_false(unprobed):
 
 def test_verify_refuses_the_decoded_model(made, unprobed, capsys):
     run("verify", made / "certificate", expect=1)
-    assert "No bound holds for a model that sees what it predicts" in capsys.readouterr().err
+    shown = capsys.readouterr().err
+    assert f"{made}/certificate/model.sbq: decoded, its prediction at position" in shown
+    assert "No bound holds for a model that sees what it predicts" in shown
 
 
 def test_verify_refuses_its_losses_by_code_of_its_own(made, unprobed, capsys, monkeypatch):

@@ -168,6 +168,14 @@ def test_what_is_no_weight_file_is_one_message_and_never_run(folder, weights, tm
     assert not owned.exists()
 
 
+@pytest.mark.parametrize("content", [[torch.zeros(3)], {"step": 3}, torch.zeros(3)])
+def test_what_is_no_table_of_tensors_is_refused(folder, content):
+    torch.save(content, folder / "pytorch_model.bin")
+    for action in (lambda: check_weights(folder, files_named("pytorch_model.bin")), lambda: load(folder, "pytorch_model.bin")):
+        with pytest.raises(InputError, match=r"pytorch_model.bin: is no table of tensors"):
+            action()
+
+
 def test_code_inside_an_archive_of_tensors_is_refused(folder, weights, tmp_path):
     torch.save(weights | {"x": Malicious(tmp_path / "owned")}, folder / "pytorch_model.bin")
     for action in (lambda: check_weights(folder, files_named("pytorch_model.bin")), lambda: load(folder, "pytorch_model.bin")):

@@ -98,6 +98,13 @@ def test_a_model_that_sees_later_tokens_is_refused(model, seen, dtype):
         predictability.check(leaky(model, LATER_TOKENS[seen]).to(dtype), LENGTH, "here")
 
 
+@pytest.mark.parametrize(("dtype", "said"), [(torch.float32, False), (torch.bfloat16, True)])
+def test_a_narrow_format_is_named_as_a_possible_cause(model, dtype, said):
+    with pytest.raises(InputError) as error:
+        predictability.check(leaky(model, LATER_TOKENS["the next token"]).to(dtype), LENGTH, "here")
+    assert ("in float32" in error.value.remedy) == said
+
+
 def test_a_leak_of_a_hundredth_is_refused(model):
     with pytest.raises(InputError, match=r"when tokens after position"):
         predictability.check(leaky(model, LATER_TOKENS["faintly, the mean of the window"]), LENGTH, "here")

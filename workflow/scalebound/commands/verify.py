@@ -149,7 +149,10 @@ def _score_again(folder, certificate, arguments):
     with tempfile.TemporaryDirectory() as temporary, progress(1, "models", "decoding") as bar:
         write_model((folder / "model.sbq").read_bytes(), read_architecture(folder / "architecture.json"), Path(temporary), folder / "model.sbq")
         device = files.choose_device(arguments.device)
-        model, _ = loading.load_folder(temporary, device, certificate["scored"]["dtype"], tokens.shape[1] - 1)
+        try:
+            model, _ = loading.load_folder(temporary, device, certificate["scored"]["dtype"], tokens.shape[1] - 1)
+        except InputError as error:  # about a folder that is about to go
+            raise InputError(folder / "model.sbq", f"decoded, {error.found}", error.remedy) from None
         bar.update(1)
     batch = certificate["scored"]["windows_per_batch"]
     again = scoring.score(model, tokens[chosen], batch, f"scoring {count} of {len(tokens)} windows again")

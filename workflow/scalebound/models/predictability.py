@@ -65,7 +65,7 @@ def check(model, inputs, where):
     """Refuse a model whose predictions on windows of `inputs` tokens are not predictable; otherwise what was looked at, for identities.
 
     A change counts if it is there at one position in each of several draws of the tokens: rounding can send a token to
-    another expert, but not the same one each time.
+    another expert, but not the one at the same place each time. The draws are always the same: they belong to the question.
 
     Raises:
         InputError: it sees later tokens, other windows of its batch, its own past or chance, or its logits are not finite.
@@ -78,7 +78,7 @@ def check(model, inputs, where):
         least = changes if least is None else torch.minimum(least, changes)
         if least.max() <= tolerance:
             return {"inputs": inputs, "positions": positions, "tolerance": tolerance, "largest_change": float(least.max())}
-    _refuse(least, positions, where)
+    _refuse(least, positions, "" if model.dtype == torch.float32 else ". If it is rounding, there will be none in float32", where)
 
 
 def _changes(passes, positions):
@@ -112,13 +112,13 @@ def _spread(log_probabilities):
     return (torch.where(has_one, log_probabilities - mean, 0.0).square().sum(-1, keepdim=True) / count).sqrt().squeeze(-1)
 
 
-def _refuse(changes, positions, where):
+def _refuse(changes, positions, hint, where):
     if not torch.isfinite(changes).all():
         raise InputError(where, "its logits are not finite", "Check the weights; use float32 or bfloat16")
     row, position = divmod(int(changes.argmax()), changes.shape[1])
     found = f"its prediction at position {position} of {changes.shape[1]} changes by {float(changes.max()):.2g} of the logits' spread"
     if row < len(positions):
         remedy = "No bound holds for a model that sees what it predicts: is_decoder, is_causal or the like in config.json may be wrong"
-        raise InputError(where, f"{found} when tokens after position {positions[row]} do", remedy)
+        raise InputError(where, f"{found} when tokens after position {positions[row]} do", remedy + hint)
     remedy = "No bound holds for it: a prediction has to follow from the window's own past alone"
-    raise InputError(where, f"{found} with the other windows of its batch, or from one pass to the next", remedy)
+    raise InputError(where, f"{found} with the other windows of its batch, or from one pass to the next", remedy + hint)
