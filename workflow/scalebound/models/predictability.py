@@ -51,7 +51,8 @@ class _Passes:
             raise InputError(self.where, f"its forward pass fails: {first_line(error)}", remedy) from None
         if found.shape[:2] != tokens.shape:
             raise InputError(self.where, f"logits of shape {tuple(found.shape)} for tokens of shape {tuple(tokens.shape)}", remedy)
-        return found[row]
+        # a copy, so that those of the other rows are not kept
+        return found[row].clone()
 
 
 def positions_to_probe(inputs):
