@@ -64,6 +64,8 @@ def configure(workspace, tokens):
     for seed, name in enumerate(("single", "sharded")):
         save_model(workspace.path("my models", name), seed)
     split_in_two(workspace.path("my models/sharded"))
+    # of another program: not read, and in nobody's way
+    save_file({"tok_embeddings.weight": torch.ones(2, 2)}, workspace.path("my models/sharded/consolidated.safetensors"))
     shape = {"row_tokens": ROW_TOKENS, "vocab_size": VOCABULARY}
     settings = {
         "families": ["local", "ordered"],
@@ -106,8 +108,10 @@ def inside(local, monkeypatch):
 
 
 @pytest.fixture
-def ordered(inside):
-    """The jobs of the row on ordered rows as its rules run them, but in this process: torch is imported already."""
+def ordered(local, tmp_path, monkeypatch):
+    """The jobs of the row on ordered rows as its rules run them, but in this process, where torch is imported already, and in a copy: no target needs them."""
+    inside = local.copy(tmp_path / "workspace")
+    monkeypatch.chdir(inside.folder)
     common, own = (yaml.safe_load(inside.path(path).read_text()) for path in ("config/config.yaml", CONFIG))
     plan = Plan.from_configuration({**common, **own, "training": {}, "published": {}})
     wildcards = SimpleNamespace(family="ordered", slug="single", draw="score", stream="ordered")
@@ -152,7 +156,17 @@ def test_losses_are_those_of_the_folder_s_model(local, ordered, tokens):
         window = torch.from_numpy(tokens[pq.read_table(drawn)["row"].to_numpy()[0]]).unsqueeze(0)
         with torch.no_grad():
             wanted = torch.nn.functional.cross_entropy(model(window[:, :-1]).logits[0].float(), window[0, 1:], reduction="none")
-        assert pq.read_table(scores)["nll"].to_numpy()[: ROW_TOKENS - 1] == pytest.approx(wanted.numpy(), abs=1e-5)
+        table = pq.read_table(scores)
+        assert table["nll"].to_numpy()[: ROW_TOKENS - 1] == pytest.approx(wanted.numpy(), abs=1e-5)
+        found = identity_of(table, scores)["causality"]
+        assert (found["inputs"], max(found["positions"])) == (ROW_TOKENS - 1, ROW_TOKENS - 3)
+        assert found["largest_change"] < 1e-5
+
+
+def test_only_what_is_read_is_an_input(local):
+    inputs = json.loads(local.path("results/local/sharded/resolve/resolved.json").read_text())["identity"]["inputs"]
+    shards = [f"model-0000{k}-of-00002.safetensors" for k in (1, 2)]
+    assert {entry["path"] for entry in inputs.values()} == {f"my models/sharded/{name}" for name in ("config.json", "model.safetensors.index.json", *shards)}
 
 
 def test_the_audit_finds_nothing_and_then_the_changed_weights(inside):
