@@ -11,7 +11,7 @@ FIND_LINKS := $(if $(PIP_FIND_LINKS),--find-links $(PIP_FIND_LINKS))
 SNAKEMAKE := .venv/bin/snakemake --cores $(CORES)
 READY := .venv/.ready
 
-.PHONY: all run full overnight prose oracle paper paper-plan summary test lint lock smoke clean
+.PHONY: all run full overnight prose oracle paper paper-plan summary docs docs-results test lint lock smoke clean
 
 all: run
 	@$(MAKE) --no-print-directory results/report.html summary
@@ -24,6 +24,16 @@ results/report.html: $(wildcard results/ladder/bounds.csv) | $(READY)
 
 summary: | $(READY)
 	@.venv/bin/scalebound summary --report results/report.html
+
+# numbers, tables and pictures of README and docs, from the tables that docs/results keeps
+docs: $(READY)
+	.venv/bin/python docs/making/pictures.py
+	.venv/bin/python docs/making/pages.py
+
+# the same after keeping the tables and figures of the finished runs: make docs-results RESULTS=results FAMILIES="ladder prose"
+docs-results: $(READY)
+	.venv/bin/python docs/making/results.py $(or $(RESULTS),results) $(FAMILIES)
+	@$(MAKE) --no-print-directory docs
 
 test: $(READY)
 	.venv/bin/pytest
