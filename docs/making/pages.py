@@ -13,7 +13,8 @@ A page names, in comments that a reader does not see, where each number comes fr
     -->
     <!--end-->
 
-A decimal number or a share in % that has no such comment is a problem, except in code and in the names of papers.
+A decimal number or a share in % that has no such comment is a problem, except in code and in the names of papers. Where docs/results/
+has no folder of a family, its numbers are an ellipsis and its tables a line that says how to get them; its claims wait.
 """
 
 import functools
@@ -32,7 +33,8 @@ from scalebound.counts import short_count
 
 ROOT = Path(__file__).resolve().parents[2]
 KEPT = ROOT / "docs/results"
-VALUE = r"[\w+.,%?-]*"
+NOT_KEPT = "…"
+VALUE = r"[\w+.,%?…-]*"
 ROWS = re.compile(r"<!--rows (\w+) = (\S+)((?: \S+=\S+)*)(?: by ([\w, ]+?))? *-->")
 NUMBER = re.compile(rf"({VALUE})<!--= (.+?) -->")
 CLAIM = re.compile(r"<!--\? (.+?) -->", re.S)
@@ -53,7 +55,7 @@ def render(text, kept=KEPT):
     page = _Page(text, kept)
     text = TABLE.sub(lambda found: f"{found[1]}{page.table(found[2], found[3])}{found[5]}", text)
     text = NUMBER.sub(lambda found: f"{page.value(found[2], found[1])}<!--= {found[2]} -->", text)
-    page.problems += [f"no longer true: {claim}" for claim in CLAIM.findall(text) if page.value(claim) is not True]
+    page.problems += [f"no longer true: {claim}" for claim in CLAIM.findall(text) if page.value(claim) not in (True, NOT_KEPT)]
     page.problems += [f"{number} is not in {source}" for number, source in QUOTED.findall(text) if not _stands_in(number, source)]
     bare = APART.sub("", TABLE.sub("", QUOTED.sub("", NUMBER.sub("", text))))
     page.problems += [f"no comment says where {number} comes from" for number in UNMARKED.findall(bare)]
@@ -86,11 +88,18 @@ class _Page:
         self.problems = []
         self.environment = SandboxedEnvironment(undefined=StrictUndefined)
         self.names = {**FUNCTIONS, "config": yaml.safe_load((ROOT / "config/config.yaml").read_text())}
+        self.not_kept = {}
         for name, path, where, keys in ROWS.findall(text):
-            self.names[name] = self._try(path, functools.partial(_rows, (ROOT if path.startswith("config/") else kept) / path, where.split(), keys))
+            place, family = (ROOT if path.startswith("config/") else kept) / path, path.partition("/")[0]
+            if place.parent.exists():
+                self.names[name] = self._try(path, functools.partial(_rows, place, where.split(), keys))
+            else:
+                self.not_kept[name] = family
 
     def value(self, expression, otherwise="?", row=()):
-        """What an expression gives; `otherwise` where that is nothing, which is a problem."""
+        """What an expression gives; NOT_KEPT where its run is not there, `otherwise` where it gives nothing, which is a problem."""
+        if set(re.findall(r"\w+", expression)) & set(self.not_kept):
+            return NOT_KEPT
 
         def found():
             value = self.environment.compile_expression(expression, undefined_to_none=False)(**self.names, **dict(row))
@@ -99,7 +108,10 @@ class _Page:
         return self._try(expression, found, otherwise)
 
     def table(self, name, definitions):
-        """The lines of a table as Markdown."""
+        """The lines of a table as Markdown; of a family that has not been run for these pages, how to."""
+        if name in self.not_kept:
+            family = self.not_kept[name]
+            return f"No run of the family `{family}` is kept here: `make docs-results FAMILIES={family}` takes the table from a finished one.\n"
         columns = [line.rpartition(" = ")[::2] for line in definitions.strip().splitlines()]
         lines = ["| " + " | ".join(heading.strip() for heading, _ in columns) + " |", "|---" * len(columns) + "|"]
         rows = self.names.get(name)

@@ -97,18 +97,21 @@ def way_of_one_file():
     return _picture("The way of one file, from its declaration to the audit", (configuration, plan, rule, command, artifact, audit, page), arrows)
 
 
-# a room imports from rooms below it, and from its neighbours on one floor where that makes no circle
+# from the top floor down, those of tests/unit/test_rooms.py: a room imports from its own floor and from those below
 FLOORS = (
     {"audit": "checks a results folder; its page, the crate"},
-    {"commands": "one module a stage: arguments, run, and the pure function that the audit calls again"},
-    {"oracle": "exact true risk", "curvature": "Hessian, input spectra", "figures": "drawn from tables", "laws": "Chinchilla, the gap"},
-    {"streams": "where tokens are", "corpus": "wheels to rows", "models": "load, train", "quantization": "codes, messages", "scoring": "loss, entropy"},
+    {"commands": "one module a stage: arguments, and the function that the audit calls again"},
     {"plan": "jobs: what each reads, writes and depends on, stated once"},
-    {"artifacts": "every kind of file on disk: written, read, identified; no torch"},
+    {"curvature": "the loss Hessian, input spectra", "oracle": "streams of known truth", "figures": "drawn from tables"},
+    {"quantization": "codes and messages", "streams": "where a checkpoint's tokens are"},
+    {"scoring": "loss and entropy of every token"},
+    {"models": "read, load, train", "corpus": "from wheels to rows", "laws": "Chinchilla's, and the gap's"},
+    {"artifacts": "every kind of file on disk: written, read, identified"},
     {"configuration": "what a user writes, validated"},
-    {"hub": "the network, and nothing else", "bounds": "the mathematics: float64 numpy, no torch"},
+    {"hub": "released models and data, over the network"},
+    {"bounds": "the mathematics: float64 numpy, no torch"},
 )
-ACROSS = 5  # cells
+ACROSS = 5  # cells of the widest floor's grid
 
 
 def rooms():

@@ -1,6 +1,7 @@
 """README and docs against the tables that docs/results keeps: a number that went stale, or that names no table, shows here."""
 
 import json
+import runpy
 
 import pages
 import pictures
@@ -9,8 +10,7 @@ import results
 
 from scalebound.artifacts.provenance import describe_files
 
-ROOMS = pages.ROOT / "workflow/scalebound"
-FAMILIES = sorted(path for path in pages.KEPT.iterdir())
+FAMILIES = sorted(pages.KEPT.glob("*"))
 TABLE = "checkpoint,quantizer,loss,bound\nsmall,a,3.25,4.5\nlarge,a,2.5,4.25\nsmall,b,3.25,\n"
 PAGE = """<!--rows a = tiny/bounds.csv quantizer=a by checkpoint -->
 The loss falls<!--? falling(a.loss) --> from 3.25<!--= f(a.loss[0], 2) --> to (2.50<!--= f(a["large"].loss, 2) -->),
@@ -48,6 +48,11 @@ def test_the_first_sentence_of_a_page_says_who_needs_it(path):
     assert path.read_text(encoding="utf-8").splitlines()[2].startswith("For those who ")
 
 
+def test_the_tables_of_the_default_run_are_kept():
+    """Without them README and docs have no numbers."""
+    assert (pages.KEPT / "ladder/provenance.json").is_file(), "run `make`, its studies, and `make docs-results FAMILIES=ladder`"
+
+
 def test_the_readme_is_short():
     assert len((pages.ROOT / "README.md").read_text().splitlines()) <= 130
 
@@ -67,9 +72,11 @@ def test_pictures_are_as_they_are_drawn(name):
     assert (pages.ROOT / "docs" / name).read_text(encoding="utf-8") == pictures.PICTURES[name](), "run `make docs`"
 
 
-def test_the_picture_of_the_rooms_has_every_room_once():
-    drawn = [name for floor in pictures.FLOORS for name in floor]
-    assert sorted(drawn) == sorted(path.parent.name for path in ROOMS.glob("*/__init__.py"))
+def test_the_picture_of_the_rooms_has_the_floors_that_hold():
+    """Those of the test of imports, without the modules that are no rooms."""
+    held = runpy.run_path(str(pages.ROOT / "tests/unit/test_rooms.py"))["FLOORS"]
+    rooms = [{name for name in floor if (pages.ROOT / "workflow/scalebound" / name).is_dir()} for floor in held]
+    assert [set(floor) for floor in reversed(pictures.FLOORS)] == [floor for floor in rooms if floor]
 
 
 def test_a_page_that_is_right_is_left_alone(kept):
@@ -110,6 +117,16 @@ def test_another_table_changes_number_cell_and_claim(kept):
 def test_what_is_wrong_is_named(kept, old, new, problem):
     assert PAGE.count(old) == 1
     assert any(problem in found for found in pages.render(PAGE.replace(old, new), kept)[1])
+
+
+def test_a_family_that_is_not_kept_leaves_a_line_that_says_how_to_get_it(kept):
+    table = "<!--table a\nloss = f(loss, 2)\n-->\n| 3.25 |\n<!--end-->\n"
+    page = f"<!--rows a = far/bounds.csv -->\n{table}It falls<!--? falling(a.loss) --> to 3.25<!--= f(a.loss[0], 2) -->.\n"
+    written, problems = pages.render(page, kept)
+    assert problems == []
+    assert "-->\nNo run of the family `far` is kept here: `make docs-results FAMILIES=far` takes the table from a finished one.\n<!--end-->" in written
+    assert "to …<!--=" in written
+    assert pages.render(written, kept) == (written, [])
 
 
 def test_a_missing_value_is_no_number(kept):
