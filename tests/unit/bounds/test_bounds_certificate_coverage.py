@@ -10,23 +10,19 @@ import math
 
 import numpy as np
 import pytest
-from scipy.stats import binomtest
+from sources import D, no_more_than_allowed
 
-from scalebound.bounds import certificate, smoothing
+from scalebound.bounds import smoothing
 from scalebound.bounds.ceilings import EntropyCeilings, Grids
 from scalebound.bounds.certificate import CertificateSettings, certify, choose, split, upper_bounds
 from scalebound.bounds.linearization import room_under
 from scalebound.bounds.token_scores import TokenScores
 
-D, V, POSITIONS, WINDOWS, PILOT_SHARE = 0.05, 16, 4, 100, 0.2
+V, POSITIONS, WINDOWS, PILOT_SHARE = 16, 4, 100, 0.2
 REST = WINDOWS - int(PILOT_SHARE * WINDOWS)
 GRIDS = Grids(alpha_points=2, alpha_min=0.05, alpha_max=0.2, floor_points=1, floor_min=1.0, floor_max=1.0, offset_points=2, offset_min=-2, slope_points=2)
 FAMILY = EntropyCeilings(GRIDS)
 C = 0.05
-
-
-def no_more_than_allowed(violated):
-    return binomtest(int(np.sum(violated)), len(violated), D, alternative="greater").pvalue > 1e-3
 
 
 def settings_with(d2=D, d1=D, grids=GRIDS):
@@ -149,6 +145,6 @@ def test_whole_certificates_hold_on_a_markov_stream():
 
 
 def test_whole_certificates_without_complexity_and_sampling_fail(monkeypatch):
-    monkeypatch.setattr(certificate, "complexity", lambda *_: 0.0)
+    monkeypatch.setattr(EntropyCeilings, "complexity", lambda *_: 0.0)
     wide = Grids(alpha_points=2, alpha_min=0.05, alpha_max=0.2, floor_points=1, offset_points=3, offset_min=20, offset_max=60, slope_points=1)
     assert not no_more_than_allowed(excess_of_certificates(300, seed=8, grids=wide)[:, 1] < 0)

@@ -4,16 +4,12 @@ import math
 
 import numpy as np
 import pytest
-from scipy.stats import binomtest
+from sources import D, no_more_than_allowed
 
 from scalebound.bounds.confidence import NAMES, best_ceiling, betting_upper, empirical_bernstein_upper, forecast, hoeffding_upper
 from scalebound.errors import InputError
 
-D, DRAWS, COUNT = 0.05, 2000, 100
-
-
-def no_more_than_allowed(violated):
-    return binomtest(int(np.sum(violated)), len(violated), D, alternative="greater").pvalue > 1e-3
+DRAWS, COUNT = 2000, 100
 
 
 def bounds_of(values, largest, ceiling, d):

@@ -13,7 +13,7 @@ from collections import namedtuple
 import numpy as np
 import pytest
 from scipy.linalg import hadamard
-from scipy.stats import binomtest
+from sources import D, markov_chains, no_more_than_allowed
 
 from scalebound.bounds import smoothing
 from scalebound.bounds.azuma import azuma_bound
@@ -21,17 +21,10 @@ from scalebound.bounds.complexity import complexity, s_grid
 from scalebound.bounds.freedman import freedman_bound
 from scalebound.bounds.geometric import geometric_bound
 
-D = 0.05  # failure probability of every bound here
 ONE_S = np.array([0.99])
 
 # of one draw: smoothed losses [n], references [n], worst-case loss, and the exact mean conditional risk
 Draw = namedtuple("Draw", "losses reference worst risk")
-
-
-def no_more_than_allowed(violated):
-    """Whether a list of outcomes is compatible with a violation probability of at most D (one-sided binomial test)."""
-    violated = np.asarray(violated)
-    return binomtest(int(violated.sum()), len(violated), D, alternative="greater").pvalue > 1e-3
 
 
 def freedman_violated(draw, c, grid=ONE_S):
@@ -42,14 +35,6 @@ def freedman_violated(draw, c, grid=ONE_S):
 def azuma_violated(draw, c):
     """A negative C stands for the bound with the sign of its complexity term flipped."""
     return draw.risk > azuma_bound(draw.losses.mean(), np.sign(c) * draw.worst, abs(c))
-
-
-def markov_chains(transition, draws, n, rng):
-    """States [draws, n + 1] of independent chains that start in state 0."""
-    states, ahead = np.zeros((draws, n + 1), dtype=np.int64), np.cumsum(transition, axis=1)[:, :-1]
-    for k in range(n):
-        states[:, k + 1] = (rng.random(draws)[:, None] > ahead[states[:, k]]).sum(axis=1)
-    return states
 
 
 def markov_draws(transition, predictor, alpha, draws, n, seed):

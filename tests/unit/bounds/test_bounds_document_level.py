@@ -9,21 +9,15 @@ import math
 import numpy as np
 import pytest
 from scipy.linalg import hadamard
-from scipy.stats import binomtest
+from sources import D, no_more_than_allowed
 
 from scalebound.bounds.complexity import alpha_grid
 from scalebound.bounds.document_level import document_bound, interval_length
 from scalebound.bounds.smoothing import smoothed_loss, worst_case_loss
 from scalebound.errors import InputError
 
-D = 0.05
 ALPHA = np.array([0.01])
 V = 64
-
-
-def no_more_than_allowed(violated):
-    """Whether outcomes are compatible with a violation probability of at most D (one-sided binomial test)."""
-    return binomtest(int(np.sum(violated)), len(violated), D, alternative="greater").pvalue > 1e-3
 
 
 def test_the_formula_by_hand():

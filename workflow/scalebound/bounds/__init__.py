@@ -15,6 +15,10 @@
 | token_scores | scores of a draw of windows, checked | |
 | linearization | (G) and (F) as the mean of one bounded value a window | theory, section 6 |
 | confidence | upper confidence bounds: betting, empirical Bernstein, Hoeffding | Waudby-Smith and Ramdas 2024; Maurer and Pontil 2009 |
+| online | the online bound (D): its halves, grids, and what they pay for | theory, section 13 |
+| online_scores | what (D) needs of every token: the columns that scoring delivers | theory, section 13 |
+| online_room | both halves of (D) as the mean of one bounded value a window, and its range | theory, section 13 |
+| later_part | any bound for the positions from a share of the stream on | theory, section 13 |
 | certificate | a bound with the subsampling covered | theory, section 6 |
-| recheck | a certificate recomputed by independent code | |
+| recheck, recheck_online | a certificate recomputed by independent code | |
 """

@@ -1,7 +1,8 @@
 """Families of ceilings for (G), each over grids that are fixed before any data is seen and that C pays for.
 
 A family names its grids in `axes`. At one point of them it gives, for entropies H in [0, log V], the ceiling of each
-token: predictable, above D_a, and not decreasing in H, so that its range is its values at H = 0 and H = log V.
+token: predictable, above D_a, and not decreasing in H, so that its range is its values at H = 0 and H = log V. The family
+of `online` bounds a loss and a difference by ceilings of their own; its rooms, weights and C have two parts each.
 """
 
 import math
@@ -9,11 +10,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from scalebound.bounds.complexity import alpha_grid, s_grid
+from scalebound.bounds.complexity import alpha_grid, complexity, s_grid
+from scalebound.bounds.linearization import room_under
+from scalebound.bounds.online import OnlineCeilings
 from scalebound.bounds.smoothing import reference_loss, worst_case_loss
 from scalebound.errors import InputError
-
-LEAST_WEIGHT = 1e-300
 
 
 @dataclass(frozen=True)
@@ -46,8 +47,30 @@ def offset_grid(points, smallest, largest):
     return np.sinh(np.linspace(math.asinh(smallest), math.asinh(largest), points))
 
 
+class OneRoom:
+    """What the families with one room have in common; weight and C are numbers."""
+
+    grids_kind = Grids
+    complexity_names, weight_names = ("C",), ("weight",)
+
+    def complexity(self, code_length_bits, tokens, failure_probability):
+        """C in nats per token, every axis paid for."""
+        return complexity(code_length_bits, tokens, failure_probability, *(len(axis) for axis in self.axes.values()))
+
+    def room(self, point, scores):
+        return room_under(self, point, scores)
+
+    def weight(self, room, point, c):
+        """Of the tangent that touches (G) at the means over these windows; any other is as valid."""
+        return room.touching_weight(c)
+
+    def parts(self, point, scores, c):
+        """What a certificate says of the parts of its bound, by name: nothing more than its terms."""
+        return {}
+
+
 @dataclass(frozen=True)
-class EntropyCeilings:
+class EntropyCeilings(OneRoom):
     """a = D_a + max(floor, offset + slope H), the family of theory, section 3, with t = D_a + offset and eps = floor.
 
     The floor keeps a above D_a. A larger one than validity needs costs a little of (G) and narrows the range that the
@@ -56,7 +79,7 @@ class EntropyCeilings:
 
     grids: Grids
     axes: dict = field(init=False)
-    weight_is_free = True
+    free_weights = 1.0
 
     def __post_init__(self):
         g = self.grids
@@ -71,19 +94,14 @@ class EntropyCeilings:
     def ceiling(self, entropy, vocab_size, point):
         return worst_case_loss(point["alpha"], vocab_size) + np.maximum(point["floor"], point["offset"] + point["slope"] * entropy)
 
-    def weight(self, room, point, c):
-        """Of the tangent that touches (G) at the means over these windows; any other is as valid."""
-        # exp underflows for a code that is hundreds of times longer than the data: the bound is vacuous then, not undefined
-        return max(math.exp(room.log_room.mean() - c), LEAST_WEIGHT)
-
 
 @dataclass(frozen=True)
-class FreedmanCeilings:
+class FreedmanCeilings(OneRoom):
     """a = Y + D_a / s: the Freedman bound (F) is the tangent of (G) at weight D_a / s."""
 
     grids: Grids
     axes: dict = field(init=False)
-    weight_is_free = False
+    free_weights = 0.0
 
     def __post_init__(self):
         g = self.grids
@@ -97,11 +115,27 @@ class FreedmanCeilings:
         return room.losses[1] / point["s"]
 
 
-FAMILIES = {"geometric": EntropyCeilings, "freedman": FreedmanCeilings}
+FAMILIES = {"geometric": EntropyCeilings, "freedman": FreedmanCeilings, "online": OnlineCeilings}
+
+
+def grids_of(method, values):
+    """The grids of a method from {setting: value}; those that are not given have their defaults. Raises InputError for an unknown method or setting."""
+    kind = _family(method).grids_kind
+    try:
+        return kind(**values)
+    except TypeError as error:
+        raise InputError("grids", f"{sorted(values)}: {error}", f"The settings of {kind.__name__} are {', '.join(kind.__dataclass_fields__)}") from None
 
 
 def family_of(method, grids):
-    """The family behind a method. Raises InputError for a method that is not one of FAMILIES."""
+    """The family behind a method. Raises InputError for a method that is not one of FAMILIES, or grids that are those of another."""
+    family = _family(method)
+    if not isinstance(grids, family.grids_kind):
+        raise InputError("grids", f"{type(grids).__name__} for method {method}", f"Its grids are {family.grids_kind.__name__}")
+    return family(grids)
+
+
+def _family(method):
     if method not in FAMILIES:
         raise InputError("method", repr(method), f"One of {', '.join(FAMILIES)}")
-    return FAMILIES[method](grids)
+    return FAMILIES[method]

@@ -1,4 +1,4 @@
-"""A bound that holds as computed: (G) or (F) of the decoded model, with the subsampling of the stream covered.
+"""A bound that holds as computed: (G), (F) or (D) of the decoded model, with the subsampling of the stream covered.
 
 `certify` takes the scores of m windows drawn uniformly with replacement from the stream, splits them into a pilot (the
 first windows of the draw: it is i.i.d., so any prefix is a fair split) and the rest, and follows theory, section 6:
@@ -6,22 +6,22 @@ first windows of the draw: it is i.i.d., so any prefix is a fair split) and the 
 1. On the pilot, choose the grid point, the weight of the tangent and the bet: whatever the forecast of step 3 likes best.
    C pays for the grids, since the pilot is part of the stream; the weight and the bet need no union, as they concern
    the draw alone, and the rest is independent of the pilot.
-2. At these choices, (G) or (F) is at most the population mean of one bounded value a window, plus a constant.
+2. At these choices, (G), (F) or (D) is at most the population mean of one bounded value a window, plus a constant.
 3. On the rest, bound that mean from above at level d2.
 
-The result holds with probability 1 - d1 - d2: d1 over the training stream, d2 over the draw.
+The result holds with probability 1 - d1 - d2: d1 over the training stream (of which (D) takes half for its reference), d2
+over the draw.
 """
 
 import math
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 
+import numpy as np
 from scipy.optimize import minimize_scalar
 
 from scalebound.bounds import confidence
-from scalebound.bounds.ceilings import Grids, family_of
-from scalebound.bounds.complexity import complexity
+from scalebound.bounds.ceilings import family_of, grids_of
 from scalebound.bounds.grid_search import least_on_grid
-from scalebound.bounds.linearization import room_under
 from scalebound.bounds.token_scores import TokenScores
 from scalebound.errors import InputError
 
@@ -41,9 +41,11 @@ class CertificateSettings:
     stream_failure_probability: float = 0.0001
     draw_failure_probability: float = 0.0099
     pilot_share: float = 0.1
-    grids: Grids = field(default_factory=Grids)
+    grids: object = None  # of the method's family; None: its defaults
 
     def __post_init__(self):
+        if self.grids is None:
+            object.__setattr__(self, "grids", grids_of(self.method, {}))
         probabilities = (self.stream_failure_probability, self.draw_failure_probability, self.pilot_share)
         if self.confidence not in confidence.NAMES or not all(0 < p < 1 for p in probabilities):
             names = ", ".join(confidence.NAMES)
@@ -51,12 +53,16 @@ class CertificateSettings:
 
 
 def certify(nll, entropy, vocab_size, tokens, code_length_bits, settings):
+    """`certify_scores` of losses and entropies [windows, positions] of the decoded model over V output entries: (G) or (F)."""
+    return certify_scores(TokenScores(nll, entropy, vocab_size), tokens, code_length_bits, settings)
+
+
+def certify_scores(scores, tokens, code_length_bits, settings):
     """The certificate as a JSON-able dict; losses and bounds in nats per token.
 
     Args:
-        nll, entropy: [windows, positions] of the decoded model, in the order of the draw.
-        vocab_size: V, the size of the output softmax.
-        tokens: n, predictions of the training stream.
+        scores: `TokenScores` (for (D) `OnlineScores`) of the decoded model, windows in the order of the draw.
+        tokens: n, predictions of the rows that the windows were drawn from.
         code_length_bits: L(h), actual length of the self-delimiting message that the model was decoded from.
         settings: a `CertificateSettings`.
 
@@ -67,31 +73,41 @@ def certify(nll, entropy, vocab_size, tokens, code_length_bits, settings):
     Raises:
         InputError: scores that are no such scores, or too few windows for a pilot and a rest of at least two each.
     """
-    scores = TokenScores(nll, entropy, vocab_size)
     pilot, rest = split(scores, settings.pilot_share)
     family = family_of(settings.method, settings.grids)
-    c = complexity(code_length_bits, tokens, settings.stream_failure_probability, *(len(axis) for axis in family.axes.values()))
+    c = family.complexity(code_length_bits, tokens, settings.stream_failure_probability)
     chosen = choose(family, pilot, c, len(rest), settings)
-    room = room_under(family, chosen["point"], rest)
-    bounded = room.linearized(chosen["weight"], c)
+    room, weight = family.room(chosen["point"], rest), chosen_weight(family, chosen)
+    bounded, estimate = room.linearized(weight, c), room.tangent(weight, c)
     values = upper_bounds(bounded, chosen["bet_ceiling"], settings.draw_failure_probability)
     value = values[settings.confidence]
     return {
         "kind": "certificate",
         "value": value,
         "values": values,
-        "terms": _terms(room, float(rest.nll.mean()), room.tangent(chosen["weight"], c), value, c if family.weight_is_free else None),
-        "C": c,
+        "terms": _terms(room, float(rest.nll.mean()), estimate, value, c if np.any(family.free_weights) else None),
+        **_named(family.complexity_names, c),
         "choice": chosen,
+        **family.parts(chosen["point"], rest, c),
         "range": {"low": bounded.low, "high": bounded.high},
-        "estimate": {"same_choice": room.tangent(chosen["weight"], c), "best": plug_in(family, scores, c)},
+        "estimate": {"same_choice": estimate, "best": plug_in(family, scores, c)},
         "windows": {"pilot": len(pilot), "rest": len(rest), "positions": scores.nll.shape[1]},
         "grid_sizes": {name: len(axis) for name, axis in family.axes.items()},
-        "vocab_size": vocab_size,
+        "vocab_size": scores.vocab_size,
         "tokens": tokens,
         "code_length_bits": code_length_bits,
         "settings": asdict(settings),
     }
+
+
+def chosen_weight(family, chosen):
+    """The weight, or the pair of them, of a choice by `choose`."""
+    weights = [chosen[name] for name in family.weight_names]
+    return weights if len(weights) > 1 else weights[0]
+
+
+def _named(names, values):
+    return dict(zip(names, np.atleast_1d(values).tolist()))
 
 
 def split(scores, pilot_share):
@@ -111,17 +127,15 @@ def choose(family, pilot, c, count, settings):
         return confidence.forecast(settings.confidence, bounded.shifted, bounded.width, count, d) + bounded.unshift
 
     def forecast_at(scores, point):
-        room = room_under(family, point, scores)
+        room = family.room(point, scores)
         return forecast(room, family.weight(room, point, c))
 
     point, _ = _least(family, pilot, forecast_at)
-    room = room_under(family, point, pilot)
-    weight = family.weight(room, point, c)
-    if family.weight_is_free:
-        weight = _least_weight(lambda w: forecast(room, w), weight)
+    room = family.room(point, pilot)
+    weight = _least_weight(lambda w: forecast(room, w), family.weight(room, point, c), family.free_weights)
     bounded = room.linearized(weight, c)
     bet = confidence.best_ceiling(bounded.shifted, bounded.width, count, d)
-    return {"point": point, "weight": float(weight), "bet_ceiling": bet}
+    return {"point": point, **_named(family.weight_names, weight), "bet_ceiling": bet}
 
 
 def upper_bounds(bounded, bet_ceiling, failure_probability):
@@ -136,10 +150,10 @@ def upper_bounds(bounded, bet_ceiling, failure_probability):
 
 
 def plug_in(family, scores, c):
-    """The best (G) or (F) over the grids with means over all windows: {value, point}, an estimate."""
+    """The best (G), (F) or (D) over the grids with means over all windows: {value, point}, an estimate."""
 
     def value(scores, point):
-        room = room_under(family, point, scores)
+        room = family.room(point, scores)
         return room.tangent(family.weight(room, point, c), c)
 
     point, least = _least(family, scores, value)
@@ -159,10 +173,16 @@ def _least(family, scores, value):
     return point(index), least
 
 
-def _least_weight(forecast, start):
-    """A smaller weight narrows the range and touches (G) a little away from its mean; the best is near `start`."""
-    found = minimize_scalar(lambda x: forecast(start * math.exp(x)), bounds=(-1.5, 0.5), method="bounded", options={"xatol": 1e-3})
-    return start * math.exp(found.x) if found.fun < forecast(start) else start
+def _least_weight(forecast, start, free):
+    """A smaller weight narrows the range and touches (G) a little away from its mean; the best is near `start`.
+
+    `free` is 1 for a weight that may be changed and 0 for one that may not, in the shape of `start`.
+    """
+    if not np.any(free):
+        return start
+    start, free = np.asarray(start), np.asarray(free)
+    found = minimize_scalar(lambda x: forecast(start * np.exp(x * free)), bounds=(-1.5, 0.5), method="bounded", options={"xatol": 1e-3})
+    return start * np.exp(found.x * free) if found.fun < forecast(start) else start
 
 
 def _terms(room, loss, plug_in_value, value, c_of_geometric):

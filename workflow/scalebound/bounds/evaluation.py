@@ -16,6 +16,7 @@ from scalebound.bounds.certificate import plug_in
 from scalebound.bounds.complexity import alpha_grid, complexity, s_grid
 from scalebound.bounds.decomposition import decompose
 from scalebound.bounds.freedman import freedman_bound
+from scalebound.bounds.online import halves
 from scalebound.bounds.token_scores import TokenScores
 from scalebound.errors import InputError
 
@@ -50,7 +51,7 @@ def evaluate(problem, code_length_bits, settings):
     delta, s_values = settings.failure_probability, s_grid(settings.s_points)
     alphas = alpha_grid(settings.alpha_points, settings.alpha_min, settings.alpha_max)
     n, family = problem.tokens, family_of("geometric", CeilingGrids(**settings.ceilings.model_dump()))
-    c_geometric = complexity(code_length_bits, n, delta, *(len(axis) for axis in family.axes.values()))
+    c_geometric = family.complexity(code_length_bits, n, delta)
     c_paper = complexity(code_length_bits, n, delta, settings.s_points)
     return {
         "code_length_bits": code_length_bits,
@@ -59,6 +60,17 @@ def evaluate(problem, code_length_bits, settings):
         "geometric": _geometric(problem, family, c_geometric),
         "azuma": _azuma(problem, complexity(code_length_bits, n, delta, settings.alpha_points), alphas),
     }
+
+
+def evaluate_online(scores, tokens, code_length_bits, failure_probability, grids):
+    """(D) at one code length, as a JSON-able dict: {bound, C_reference, C, point} and what its halves consist of (`online.halves`).
+
+    `scores` are `OnlineScores`, `tokens` is n, the predictions of the rows that their windows were drawn from.
+    """
+    family = family_of("online", grids)
+    c = family.complexity(code_length_bits, tokens, failure_probability)
+    best = plug_in(family, scores, c)
+    return {"bound": best["value"], **dict(zip(family.complexity_names, c.tolist())), "point": best["point"], **halves(best["point"], scores, c)}
 
 
 def paper_bound(problem, c, s_values):

@@ -22,6 +22,7 @@ from scalebound.bounds import smoothing
 from scalebound.bounds.geometric import from_means, tangent
 
 LEAST_WIDTH = 1e-9  # nats
+LEAST_WEIGHT = 1e-300
 
 
 @dataclass(frozen=True)
@@ -49,14 +50,17 @@ class BoundedMean:
 
 
 @dataclass(frozen=True)
-class Room:
-    """What is left under the ceilings, by window: means over its positions, float64 [windows], and their ranges, in nats."""
+class WindowMeans:
+    """Losses, ceilings and log(ceiling - loss) by window: means over its positions, float64 [windows], in nats."""
 
     loss: np.ndarray
     ceiling: np.ndarray
     log_room: np.ndarray
-    losses: tuple
-    ceilings: tuple
+
+    @classmethod
+    def under(cls, ceiling, losses):
+        """Of ceilings, a number or [windows, positions], and losses [windows, positions]."""
+        return cls(losses.mean(axis=1), np.broadcast_to(ceiling, losses.shape).mean(axis=1), np.log(ceiling - losses).mean(axis=1))
 
     def geometric(self, c):
         """(G) with means over these windows: a plug-in."""
@@ -65,6 +69,19 @@ class Room:
     def tangent(self, weight, c):
         """The tangent of (G), or (F), with means over these windows: a plug-in."""
         return float(tangent(self.ceiling.mean(), self.log_room.mean(), weight, c))
+
+    def touching_weight(self, c):
+        """Of the tangent that touches (G) at the means over these windows; any other is as valid."""
+        # exp underflows for a code that is hundreds of times longer than the data: the bound is vacuous then, not undefined
+        return max(math.exp(self.log_room.mean() - c), LEAST_WEIGHT)
+
+
+@dataclass(frozen=True)
+class Room(WindowMeans):
+    """What is left under the ceilings, with the ranges (least, largest) of losses and ceilings that could occur, in nats."""
+
+    losses: tuple
+    ceilings: tuple
 
     def linearized(self, weight, c):
         """The same tangent as a `BoundedMean`."""
@@ -82,9 +99,7 @@ def room_under(family, point, scores):
     alpha, vocab_size = point["alpha"], scores.vocab_size
     losses, ceiling = scores.losses(alpha), family.ceiling(scores.entropy, vocab_size, point)
     return Room(
-        loss=losses.mean(axis=1),
-        ceiling=ceiling.mean(axis=1),
-        log_room=np.log(ceiling - losses).mean(axis=1),
-        losses=(float(smoothing.smoothed_loss(0.0, alpha, vocab_size)), float(smoothing.worst_case_loss(alpha, vocab_size))),
+        **vars(WindowMeans.under(ceiling, losses)),
+        losses=smoothing.smoothed_range(alpha, vocab_size),
         ceilings=tuple(float(family.ceiling(h, vocab_size, point)) for h in (0.0, math.log(vocab_size))),
     )

@@ -13,6 +13,11 @@ def worst_case_loss(alpha, vocab_size):
     return np.log(vocab_size / alpha)
 
 
+def smoothed_range(alpha, vocab_size):
+    """(least, largest) smoothed loss that any distribution and token can have, in nats: -log(1 - a + a / V) and D_a."""
+    return float(smoothed_loss(0.0, alpha, vocab_size)), float(worst_case_loss(alpha, vocab_size))
+
+
 def reference_loss(entropy, alpha):
     """Y = H - log(1 - a), in nats: predictable, non-negative, and about the loss that the model expects of itself."""
     return entropy - np.log1p(-alpha)
