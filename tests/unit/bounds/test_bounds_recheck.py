@@ -126,6 +126,7 @@ def test_a_point_off_its_grid_is_noticed_even_if_everything_else_follows_it(soun
         (("choice", "bet_ceiling"), 1.0, "the bet's ceiling is not above the range"),
         (("settings", "draw_failure_probability"), 1.0, "failure probabilities are not in (0, 1)"),
         (("choice", "point"), {"alpha": 0.5}, "choice: axes of the point"),
+        (("settings", "grids", "floor_min"), 0.0, "the smallest floor is not above 0"),
     ],
 )
 def test_conditions_that_are_broken_are_named(sound, path, value, name):

@@ -16,11 +16,15 @@ def disagreements(nll, entropy, certificate, tolerance=TOLERANCE):
     Numbers agree within `tolerance` relative to max(1, their size). Where a condition is broken (a grid point off its
     grid, say), its name says which, and nothing is recomputed.
     """
-    broken = [(name, stated, None) for name, stated in broken_conditions(certificate)]
+    return compared(certificate, broken_conditions(certificate), lambda: recompute(nll, entropy, certificate), tolerance)
+
+
+def compared(certificate, broken, recomputed, tolerance):
+    """`disagreements` from a list of broken conditions [(name, stated)] and, where there are none, the values that `recomputed()` gives."""
     if broken:
-        return broken
+        return [(name, stated, None) for name, stated in broken]
     found = []
-    for name, value in recompute(nll, entropy, certificate).items():
+    for name, value in recomputed().items():
         stated = _at(certificate, name)
         # written so that NaN fails it
         if not (isinstance(stated, int | float) and abs(stated - value) <= tolerance * max(1.0, abs(value))):
@@ -39,7 +43,7 @@ def recompute(nll, entropy, certificate):
     token_loss, token_room, value, low, high = _tokens(nll[pilot:], entropy[pilot:], certificate)
     constant = -weight * (1.0 - np.log(weight) - c)
     per_window = value.mean(axis=1)
-    bounds = {name: bound + constant for name, bound in _confidence(per_window, low, high, choice["bet_ceiling"], delta).items()}
+    bounds = {name: bound + constant for name, bound in confidence_bounds(per_window, low, high, choice["bet_ceiling"], delta).items()}
     mean_bound, loss, smoothed = per_window.mean() + constant, nll[pilot:].mean(), token_loss.mean()
     exact = mean_bound if settings["method"] == "freedman" else (token_loss + token_room).mean() - np.exp(np.log(token_room).mean() - c)
     return {
@@ -70,7 +74,7 @@ def broken_conditions(certificate):
     for source, point in (("choice", choice["point"]), ("estimate.best", certificate["estimate"]["best"]["point"])):
         if set(point) != set(grids):
             return [(f"{source}: axes of the point", sorted(point))]
-        found += [(f"{source}: {name} is not on its grid", x) for name, x in point.items() if not _on(grids[name], x)]
+        found += [(f"{source}: {name} is not on its grid", x) for name, x in point.items() if not on_grid(grids[name], x)]
     span = certificate["range"]["high"] - certificate["range"]["low"]
     probabilities = (settings["stream_failure_probability"], settings["draw_failure_probability"])
     checks = [
@@ -104,13 +108,13 @@ def _complexity(certificate):
 def _grids(settings):
     """The grids that C has to pay for, written out from their settings."""
     g = settings["grids"]
-    grids = {"alpha": _geometric(g["alpha_points"], g["alpha_min"], g["alpha_max"])}
+    grids = {"alpha": geometric_points(g["alpha_points"], g["alpha_min"], g["alpha_max"])}
     if settings["method"] == "freedman":
         return {**grids, "s": [(i + 1) / (g["s_points"] + 1) for i in range(g["s_points"])]}
     ends = np.arcsinh(g["offset_min"]), np.arcsinh(g["offset_max"])
     return {
         **grids,
-        "floor": _geometric(g["floor_points"], g["floor_min"], g["floor_max"]),
+        "floor": geometric_points(g["floor_points"], g["floor_min"], g["floor_max"]),
         "offset": [np.sinh(x) for x in _even(g["offset_points"], *ends)],
         "slope": _even(g["slope_points"], g["slope_max"], 0.0),
     }
@@ -120,11 +124,13 @@ def _even(points, first, last):
     return [first + (last - first) * i / max(1, points - 1) for i in range(points)]
 
 
-def _geometric(points, first, last):
+def geometric_points(points, first, last):
+    if not (first > 0 and last > 0):
+        return [np.nan] * points  # no such grid, so that no point is on it
     return [first * (last / first) ** (i / max(1, points - 1)) for i in range(points)]
 
 
-def _on(grid, x):
+def on_grid(grid, x):
     return min(abs(x - y) for y in grid) <= 1e-9 * max(1.0, abs(x))
 
 
@@ -136,17 +142,17 @@ def _ceiling(point, method, entropy, vocab_size):
     return np.where(sloped > worst + point["floor"], sloped, worst + point["floor"])
 
 
-def _smoothed(point, nll, vocab_size):
-    return -np.log((1.0 - point["alpha"]) * np.exp(-nll) + point["alpha"] / vocab_size)
+def smoothed(alpha, nll, vocab_size):
+    return -np.log((1.0 - alpha) * np.exp(-nll) + alpha / vocab_size)
 
 
 def _tokens(nll, entropy, certificate):
     """Token losses, rooms and values of the rest, and the range of the values by trying the corners that can be extreme."""
     method, vocab_size = certificate["settings"]["method"], certificate["vocab_size"]
     point, weight = certificate["choice"]["point"], certificate["choice"]["weight"]
-    loss = _smoothed(point, nll, vocab_size)
+    loss = smoothed(point["alpha"], nll, vocab_size)
     ceiling = _ceiling(point, method, entropy, vocab_size)
-    least, worst = _smoothed(point, 0.0, vocab_size), np.log(vocab_size / point["alpha"])
+    least, worst = smoothed(point["alpha"], 0.0, vocab_size), np.log(vocab_size / point["alpha"])
     ends = [_ceiling(point, method, h, vocab_size) for h in (0.0, np.log(vocab_size))]
     high = max(end - weight * np.log(end - worst) for end in ends)
     # the value is convex in the ceiling: its least is at an end, or where the derivative vanishes if that lies between
@@ -155,7 +161,7 @@ def _tokens(nll, entropy, certificate):
     return loss, ceiling - loss, ceiling - weight * np.log(ceiling - loss), low, high
 
 
-def _confidence(values, low, high, bet_ceiling, delta):
+def confidence_bounds(values, low, high, bet_ceiling, delta):
     m, width = len(values), high - low
     mean, variance = values.mean(), ((values - values.mean()) ** 2).sum() / (m - 1)
     with np.errstate(invalid="ignore", divide="ignore"):  # a false statement may leave no room: NaN, which is a disagreement
@@ -171,7 +177,7 @@ def _confidence(values, low, high, bet_ceiling, delta):
 def _plug_in(nll, entropy, certificate, c):
     """The estimate at its stated point, over all windows."""
     method, vocab_size, point = certificate["settings"]["method"], certificate["vocab_size"], certificate["estimate"]["best"]["point"]
-    loss, ceiling = _smoothed(point, nll, vocab_size), _ceiling(point, method, entropy, vocab_size)
+    loss, ceiling = smoothed(point["alpha"], nll, vocab_size), _ceiling(point, method, entropy, vocab_size)
     if method == "freedman":
         scale = np.log(vocab_size / point["alpha"]) / point["s"]
         reference = ceiling - scale
