@@ -9,6 +9,8 @@ CORES ?= all
 # an extra folder of wheels, if pip is told of one by the environment
 FIND_LINKS := $(if $(PIP_FIND_LINKS),--find-links $(PIP_FIND_LINKS))
 SNAKEMAKE := .venv/bin/snakemake --cores $(CORES)
+# `--quiet all` would hide even why nothing was done
+QUIET := --quiet rules host progress reason
 READY := .venv/.ready
 
 .PHONY: all run full overnight prose oracle paper paper-plan summary test lint lock smoke clean
@@ -20,7 +22,7 @@ run: $(READY)
 	$(SNAKEMAKE)
 
 results/report.html: $(wildcard results/ladder/bounds.csv) | $(READY)
-	.venv/bin/snakemake --cores 1 --report $@ --quiet all
+	.venv/bin/snakemake --cores 1 --report $@ $(QUIET)
 
 summary: | $(READY)
 	@.venv/bin/scalebound summary --report results/report.html
@@ -52,7 +54,7 @@ paper: $(READY)
 	$(SNAKEMAKE) --configfile config/pythia.yaml
 
 paper-plan: $(READY)
-	$(SNAKEMAKE) --configfile config/pythia.yaml --quiet all -- paper_plan
+	$(SNAKEMAKE) --configfile config/pythia.yaml $(QUIET) -- paper_plan
 
 lint: $(READY)
 	.venv/bin/ruff check .
