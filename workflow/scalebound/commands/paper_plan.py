@@ -68,13 +68,15 @@ def _configuration(hub, attempts, offline):
     """Folder with the checkpoint's config.json alone; None where `offline` the cache does not hold it."""
     from huggingface_hub import hf_hub_download, try_to_load_from_cache
 
+    from scalebound.hub import cache
     from scalebound.hub.retrying import Patience, retry
 
     if offline:
         cached = try_to_load_from_cache(hub["repo"], "config.json", revision=hub["commit"])
         return Path(cached).parent if isinstance(cached, str) else None
     where = f"{hub['repo']} at {hub['revision']}: config.json"
-    return Path(retry(lambda: hf_hub_download(hub["repo"], "config.json", revision=hub["commit"]), where, Patience(attempts=attempts))).parent
+    with cache.writable():
+        return Path(retry(lambda: hf_hub_download(hub["repo"], "config.json", revision=hub["commit"]), where, Patience(attempts=attempts))).parent
 
 
 def _print(plan, located, costs, results):
