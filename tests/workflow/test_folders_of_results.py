@@ -5,8 +5,7 @@ import shutil
 import pytest
 
 from scalebound.audit.chain import Folder
-from scalebound.audit.expected import jobs_of_family
-from scalebound.audit.recompute import check_bounds
+from scalebound.audit.recompute import recompute
 from scalebound.audit.run import audit
 from scalebound.plan.plan import Plan
 
@@ -41,13 +40,11 @@ def test_the_audit_follows_links_and_names_what_systems_leave(elsewhere):
 def test_a_folder_of_another_name_is_audited_under_the_names_of_the_run(elsewhere, tmp_path):
     place = tmp_path / "disk/run 7"
     assert audit(place, workers=1, numbers=False).findings == []
-    jobs = jobs_of_family(Plan.from_results(place / "smoke/config.json"), "smoke")
-    job = next(job for job in jobs if job.stage == "bound")
+    job = next(job for job in Plan.from_results(place / "smoke/config.json").jobs_of("smoke") if job.stage == "bound")
     folder = Folder(place.parent, place)
-    assert check_bounds([job], folder, workers=1) == []
-    scores = folder.path(job.inputs["scores"])
-    shutil.copy(folder.path(job.inputs["quantized_scores"]), scores)
-    assert [finding.path for finding in check_bounds([job], folder, workers=1)] == list(job.outputs)
+    assert recompute(job, folder) == ([], None, True)
+    shutil.copy(folder.path(job.given["quantized_scores"]), folder.path(job.given["scores"]))
+    assert [finding.path for finding in recompute(job, folder)[0]] == list(job.outputs)
 
 
 def test_what_lies_behind_a_link_is_audited_too(elsewhere, tmp_path):
