@@ -9,9 +9,11 @@ CORES ?= all
 # an extra folder of wheels, if pip is told of one by the environment
 FIND_LINKS := $(if $(PIP_FIND_LINKS),--find-links $(PIP_FIND_LINKS))
 SNAKEMAKE := .venv/bin/snakemake --cores $(CORES)
+# `--quiet all` would hide even why nothing was done
+QUIET := --quiet rules host progress reason
 READY := .venv/.ready
 
-.PHONY: all run full overnight prose oracle paper paper-plan summary docs docs-results test lint lock smoke clean
+.PHONY: all run full overnight prose oracle paper paper-plan summary docs docs-results test lint lock conda-lock smoke clean
 
 all: run
 	@$(MAKE) --no-print-directory results/report.html summary
@@ -20,7 +22,7 @@ run: $(READY)
 	$(SNAKEMAKE)
 
 results/report.html: $(wildcard results/ladder/bounds.csv) | $(READY)
-	.venv/bin/snakemake --cores 1 --report $@ --quiet all
+	.venv/bin/snakemake --cores 1 --report $@ $(QUIET)
 
 summary: | $(READY)
 	@.venv/bin/scalebound summary --report results/report.html
@@ -62,7 +64,7 @@ paper: $(READY)
 	$(SNAKEMAKE) --configfile config/pythia.yaml
 
 paper-plan: $(READY)
-	$(SNAKEMAKE) --configfile config/pythia.yaml --quiet all -- paper_plan
+	$(SNAKEMAKE) --configfile config/pythia.yaml $(QUIET) -- paper_plan
 
 lint: $(READY)
 	.venv/bin/ruff check .
@@ -73,6 +75,13 @@ lint: $(READY)
 lock: .venv/bin/uv
 	.venv/bin/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 	  --no-emit-package torch --output-file envs/requirements.txt envs/requirements.in
+	$(MAKE) --no-print-directory conda-lock
+
+# the same pins for `snakemake --sdm conda`, which hands pip one file alone, and pip takes no hashes there unless all have some
+conda-lock:
+	printf '%s\n' 'name: scalebound' 'channels: [conda-forge]' 'dependencies:' '  - python =3.12' '  - pip' '  - pip:' \
+	  '      - "$(TORCH)"' '      - "$(ACCELERATE)"' > envs/scalebound.yaml
+	sed -n 's/^\([a-z0-9].*[^ ]\) *\\$$/      - "\1"/p' envs/requirements.txt >> envs/scalebound.yaml
 
 .venv/bin/uv:
 	$(PYTHON) -c 'import sys; sys.exit(None if (3, 11) <= sys.version_info < (3, 14) else "Python 3.11 to 3.13 is needed, found " + sys.version.split()[0] + "; try make PYTHON=python3.12")'

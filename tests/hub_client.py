@@ -1,5 +1,6 @@
 """The real client libraries against a test's own hub and cache: in this process, and in another one by environment."""
 
+import ctypes
 import json
 import os
 import subprocess
@@ -10,6 +11,9 @@ from types import SimpleNamespace
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
+# of linux/prctl.h and linux/capability.h
+_PR_CAPBSET_DROP = 24
+_CAP_DAC_OVERRIDE, _CAP_DAC_READ_SEARCH, _CAP_FOWNER = 1, 2, 3
 
 
 def connect(monkeypatch, hub, home):
@@ -41,10 +45,19 @@ def environment(hub, home, **more):
     return os.environ | {"PYTHONPATH": str(ROOT / "workflow")} | own | more
 
 
-def start(code, hub, home, *arguments, **more):
+def start(code, hub, home, *arguments, preexec_fn=None, **more):
     """A running Python process; `arguments` reach it as JSON in sys.argv[1:]."""
     command = [sys.executable, "-c", code, *map(json.dumps, arguments)]
-    return subprocess.Popen(command, env=environment(hub, home, **more), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    return subprocess.Popen(command, env=environment(hub, home, **more), preexec_fn=preexec_fn, text=True, **pipes)
+
+
+def obey_permissions():
+    """For a process that is about to start: even root may not write where the mode of a folder forbids it."""
+    if sys.platform.startswith("linux"):
+        library = ctypes.CDLL(None)
+        for capability in (_CAP_DAC_OVERRIDE, _CAP_DAC_READ_SEARCH, _CAP_FOWNER):
+            library.prctl(_PR_CAPBSET_DROP, capability, 0, 0, 0)
 
 
 def run(code, hub, home, *arguments, **more):

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
+from workspace import ROOT
 
 ROW = "smoke-6k\tsmoke\ttrained\tsmoke-6k\tstep60\t60\t30720\tsmoke-sources\n"
 
@@ -54,6 +55,13 @@ def test_table_of_checkpoints(workspace, case):
     workspace.edit("config/smoke.tsv", old, new)
     refused(workspace.snakemake(), fragments)
     assert not workspace.path("results").exists()
+
+
+def test_what_make_keeps_quiet_about_is_not_the_reason(workspace):
+    makefile = (ROOT / "Makefile").read_text()
+    quiet = next(line for line in makefile.splitlines() if line.startswith("QUIET := ")).split()[2:]
+    workspace.edit("config/smoke.yaml", "families: [smoke]", "families: [smok]")
+    refused(workspace.snakemake(*quiet), ["Known families: smoke"])
 
 
 def test_wrong_pin_of_the_tokenizer(finished_copy):

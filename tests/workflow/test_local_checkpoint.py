@@ -55,6 +55,15 @@ def save_megatron(folder, tokens):
     (folder / "document.idx").write_bytes(header + lengths.tobytes() + places.tobytes() + np.arange(rows + 1, dtype="<i8").tobytes())
 
 
+def leave_traces(*folders):
+    """What a Mac and Windows leave on a shared disk: among it a second file to each, with another content and the same suffix."""
+    for folder in folders:
+        for name in [path.name for path in folder.iterdir()]:
+            (folder / f"._{name}").write_bytes(b"\x00\x05\x16\x07\x00\x02\x00\x00Mac OS X")
+        for name in (".DS_Store", "Thumbs.db"):
+            (folder / name).write_bytes(b"\x00")
+
+
 def configure(workspace, tokens):
     """Two rows of source local: one in shards on windows of a parquet file, one folder with a single file on rows in training order."""
     data = workspace.path("my data")
@@ -66,6 +75,7 @@ def configure(workspace, tokens):
     split_in_two(workspace.path("my models/sharded"))
     # of another program: not read, and in nobody's way
     save_file({"tok_embeddings.weight": torch.ones(2, 2)}, workspace.path("my models/sharded/consolidated.safetensors"))
+    leave_traces(data / "rows", workspace.path("my models/single"), workspace.path("my models/sharded"))
     shape = {"row_tokens": ROW_TOKENS, "vocab_size": VOCABULARY}
     settings = {
         "families": ["local", "ordered"],

@@ -138,6 +138,19 @@ def test_a_second_run_does_nothing(paper_run):
     assert paper_run.pending(config=CONFIG) == []
 
 
+@pytest.mark.parametrize("targets", [("--", "paper_plan"), ()])
+def test_a_hub_that_does_not_answer_is_asked_once(workspace, tmp_path, targets):
+    """One message and no job; the plan as far as it follows from the configuration."""
+    done = run(workspace, "http://127.0.0.1:9", tmp_path / "home", *targets)
+    text = done.stdout + done.stderr
+    assert done.returncode == 1
+    assert text.count("the hub does not answer") == 1
+    assert "Traceback" not in text
+    assert not workspace.path("results").exists()
+    for fragment in ("pythia-12b", "239B", "sizes and hours of 8 of 8 checkpoints are not known"):
+        assert (fragment in text) == bool(targets)
+
+
 @pytest.mark.parametrize(
     ("step", "fragments"),
     [

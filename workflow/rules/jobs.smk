@@ -12,7 +12,7 @@ def products(declared):
             declared.outputs[name],
             caption=f"../report/{caption}.rst",
             category="{family}",
-            labels={"what": what},
+            labels={"what": what, "as": "figure" if caption == "figures" else "table"},
         )
         for name, (caption, what) in declared.report.items()
     }

@@ -25,6 +25,8 @@ rule paper_plan:
         "results/paper-plan.log",
     conda:
         "../../envs/scalebound.yaml"
+    resources:
+        hf=1,
     params:
         configs=[PLAN.resolved_config(family) for family in PLAN.config.families],
     shell:

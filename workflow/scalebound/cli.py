@@ -75,9 +75,11 @@ def _sample(action):
 def _run(name, module, arguments, argv):
     from scalebound.artifacts.provenance import Recorder
     from scalebound.commands import stage
+    from scalebound.hub import surroundings
 
     recorder = Recorder(name, argv)
     try:
+        surroundings.check_importable()
         outputs = stage.run(name, module, arguments) if hasattr(module, "compute") else module.run(arguments)
         if arguments.record:
             recorder.write(arguments.record, outputs)

@@ -225,6 +225,67 @@ def test_a_running_download_of_another_process_is_left_alone(hub, resolved, home
         process.communicate()
 
 
+@pytest.fixture
+def shared(hub, home, resolved, waits):
+    """A full cache that may be read but not written, with an unfinished download of somebody else in it."""
+    fetch(resolved, waits.patience)
+    left = home / "hub/models--org--tiny/blobs/aa.bb.incomplete"
+    left.write_bytes(b"half")
+    folders = [path for path in (home, *home.rglob("*")) if path.is_dir() and not path.is_symlink()]
+
+    def close(mode=0o555):
+        for folder in folders:
+            folder.chmod(mode)
+
+    close()
+    yield left, close
+    close(0o755)
+
+
+def test_a_shared_cache_is_read_and_left_as_it_is(shared, hub, home, resolved):
+    left, _ = shared
+    status, out, error = hub_client.run(FETCH, hub, home, resolved, preexec_fn=hub_client.obey_permissions)
+    assert status == 0, error
+    assert json.loads(out)["freed_bytes"] == 0
+    assert left.read_bytes() == b"half"
+
+
+@pytest.mark.parametrize("wrong", [b"", b"?" * len(WEIGHTS)])
+def test_a_shared_cache_that_lacks_a_file_names_the_way_out(shared, hub, home, resolved, wrong):
+    left, close = shared
+    close(0o755)
+    blob = Path(os.path.realpath(next(home.rglob("snapshots/*/model.safetensors"))))
+    blob.write_bytes(wrong) if wrong else blob.unlink()
+    close()
+    status, _, error = hub_client.run(FETCH, hub, home, resolved, preexec_fn=hub_client.obey_permissions)
+    assert status == 1
+    last = error.splitlines()[-1]
+    assert last.startswith(f"scalebound.errors.InputError: {home}")
+    assert "Permission denied: the hub's cache cannot be written. Name a cache of your own by HF_HOME" in last
+    assert left.exists()
+
+
+def test_an_unfinished_download_of_somebody_else_stays(hub, home, resolved, waits, monkeypatch):
+    """A group may write all of a shared cache; a lock of another machine may not be seen here."""
+    fetch(resolved, waits.patience)
+    left = home / "hub/models--org--tiny/blobs/aa.bb.incomplete"
+    left.write_bytes(b"half")
+    user = os.geteuid()
+    monkeypatch.setattr(os, "geteuid", lambda: user + 1)
+    assert remove_partial_downloads(REPO) == 0
+    assert left.exists()
+    monkeypatch.setattr(os, "geteuid", lambda: user)
+    assert remove_partial_downloads(REPO) == 4
+    assert not left.exists()
+
+
+@pytest.mark.skipif(not Path("/proc").exists(), reason="a folder in which nobody makes any")
+def test_a_cache_that_cannot_be_made(hub, resolved):
+    status, _, error = hub_client.run(FETCH, hub, Path("/proc/home"), resolved)
+    assert status == 1
+    assert "InputError: /proc/home: No such file or directory: the hub's cache cannot be written" in error
+
+
 def test_a_full_disk_reaches_the_caller_as_such(hub, resolved, small_disk):
     place = small_disk(kilobytes=64)
     status, out, error = hub_client.run(FETCH, hub, place, resolved)
@@ -237,7 +298,11 @@ def test_a_full_disk_reaches_the_caller_as_such(hub, resolved, small_disk):
 
 def test_failures_of_the_xet_transfer(hub, resolved, waits, monkeypatch):
     """The real hub's large files come through hf_xet, which no local server stands in for: its errors are RuntimeErrors."""
-    said = ["Task error: CAS Client Error: error sending request", "Task error: IO error: No space left on device (os error 28)"]
+    said = [
+        "Task error: CAS Client Error: error sending request",
+        "Task error: IO error: No space left on device (os error 28)",
+        "Task error: IO error: Permission denied (os error 13)",
+    ]
     real = huggingface_hub.snapshot_download
 
     def failing(*arguments, **settings):
@@ -249,6 +314,9 @@ def test_failures_of_the_xet_transfer(hub, resolved, waits, monkeypatch):
     with pytest.raises(OSError, match=r"No space left") as caught:
         fetch(resolved, waits.patience)
     assert (caught.value.errno, waits) == (errno.ENOSPC, [1])
+    with pytest.raises(InputError, match=r"Permission denied: the hub's cache cannot be written"):
+        fetch(resolved, waits.patience)
+    assert waits == [1]
     fetch(resolved, waits.patience)
     assert content(offline_folder(REPO, resolved["commit"], NAMES)) == expected()
 

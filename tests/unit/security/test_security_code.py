@@ -15,6 +15,8 @@ PACKAGE = Path(cli.__file__).parent
 
 FORBIDDEN_MODULES = {"pickle", "cPickle", "marshal", "shelve", "dill", "cloudpickle", "joblib"}
 NETWORK_MODULES = {"urllib.request", "http.client", "ftplib", "requests", "httpx", "aiohttp", "fsspec", "urllib3"}
+# an exception, which torch's restricted loader raises; what the environment says of proxies, without a connection
+HARMLESS = {"from pickle import UnpicklingError", "from urllib.request import getproxies, proxy_bypass"}
 FORBIDDEN_NAMES = {"eval", "exec", "compile", "__import__"}
 FORBIDDEN_ATTRIBUTES = {"system", "popen", "read_pickle", "to_pickle", "unsafe_load", "load_module"}
 # git, pip, and the worker that does jobs; nothing else starts a process
@@ -26,9 +28,7 @@ def forbidden(tree):
     for node in ast.walk(tree):
         if isinstance(node, (ast.Import, ast.ImportFrom)):
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else [node.module or ""]
-            # the exception alone, which torch's restricted loader raises, executes nothing
-            harmless = ast.unparse(node) == "from pickle import UnpicklingError"
-            if ({name.split(".")[0] for name in names} & FORBIDDEN_MODULES and not harmless) or set(names) & NETWORK_MODULES:
+            if ({name.split(".")[0] for name in names} & FORBIDDEN_MODULES or set(names) & NETWORK_MODULES) and ast.unparse(node) not in HARMLESS:
                 yield node.lineno, f"imports {names[0]}"
             if isinstance(node, ast.ImportFrom) and {alias.name for alias in node.names} & FORBIDDEN_ATTRIBUTES:
                 yield node.lineno, f"imports {node.names[0].name} from {node.module}"

@@ -6,6 +6,7 @@ from pathlib import Path
 from scalebound.artifacts.atomic import is_temporary
 from scalebound.artifacts.code_digest import stage_digest
 from scalebound.artifacts.provenance import check_keys, file_sha256, parse_json, read_json, record_digest
+from scalebound.artifacts.system_files import files_below
 from scalebound.audit.findings import REMAKE, Finding
 from scalebound.audit.identities import read_identity
 from scalebound.errors import InputError
@@ -19,13 +20,18 @@ _LEFT_OVER = ("no temporary file", "a left-over of a job that was killed while i
 
 
 class Folder:
-    """The folder that holds `results`, with digests computed once."""
+    """The folder that holds the results, with digests computed once.
 
-    def __init__(self, root):
+    Artifacts have the names that they had in the run, `results/...`, whatever the folder of results is called now.
+    """
+
+    def __init__(self, root, results=None):
         self.root = Path(root)
+        self.results = Path(results or self.root / "results")
 
     def path(self, name):
-        return self.root / name
+        parts = Path(name).parts
+        return self.results.joinpath(*parts[1:]) if parts[:1] == ("results",) else self.root / name
 
     def exists(self, name):
         return self.path(name).is_file()
@@ -34,10 +40,10 @@ class Folder:
     def sha256(self, name):
         return file_sha256(self.path(name))
 
-    def files(self):
-        """Names of all files under results/, sorted."""
-        found = (self.root / "results").rglob("*")
-        return sorted(path.relative_to(self.root).as_posix() for path in found if path.is_file() or path.is_symlink())
+    @functools.cached_property
+    def below(self):
+        """(files, what the system left): names of all that lies under results/, sorted."""
+        return tuple([f"results/{name}" for name in names] for names in files_below(self.results))
 
 
 def check_job(job, folder):
@@ -63,7 +69,7 @@ def orphans(jobs, folder):
     crate = ("results/ro-crate-metadata.json",)
     return [
         Finding(name, *(_LEFT_OVER if is_temporary(name) else _ORPHAN))
-        for name in folder.files()
+        for name in folder.below[0]
         if name not in known and name not in crate and not name.startswith(BY_PRODUCT_FOLDERS)
     ]
 

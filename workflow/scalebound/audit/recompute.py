@@ -13,22 +13,22 @@ from scalebound.configuration.config import parse
 TOLERANCE = 1e-9  # relative, of numbers in JSON; the text of a table is the same, unless its stage says that it need not be
 
 
-def recompute(job, root):
+def recompute(job, folder):
     """(findings, note, whether anything was computed) of one job; runs in a worker process.
 
     A note says why a figure could not be drawn again.
     """
     stage = importlib.import_module(f"scalebound.commands.{job.stage.replace('-', '_')}")
     if job.stage == "figures":
-        return _drawn_again(job, root, stage)
-    given = {name: [root / path for path in paths] if isinstance(paths, list) else root / paths for name, paths in job.given.items()}
+        return _drawn_again(job, folder, stage)
+    given = {name: [folder.path(path) for path in paths] if isinstance(paths, list) else folder.path(paths) for name, paths in job.given.items()}
     if not all(path.is_file() for paths in given.values() for path in (paths if isinstance(paths, list) else [paths])):
         # a table of the configuration, which is no result, need not lie beside a copy of the results
         return [], None, False
     settings = parse(stage.SETTINGS, job.settings, job.record) if stage.SETTINGS is not None else None
     names = [name for name in job.outputs if not name.endswith(".identity.json")]
     contents = stage.compute(given, settings).values()
-    return [finding for name, wanted in zip(names, contents, strict=True) for finding in _compared(name, wanted, root, stage)], None, True
+    return [finding for name, wanted in zip(names, contents, strict=True) for finding in _compared(name, wanted, folder, stage)], None, True
 
 
 def is_pure(stage):
@@ -36,8 +36,8 @@ def is_pure(stage):
     return stage == "figures" or hasattr(importlib.import_module(f"scalebound.commands.{stage.replace('-', '_')}"), "compute")
 
 
-def _compared(name, wanted, root, stage):
-    text = (root / name).read_text(encoding="utf-8")
+def _compared(name, wanted, folder, stage):
+    text = folder.path(name).read_text(encoding="utf-8")
     if isinstance(wanted, str):
         problem = _text_problem(wanted, text, getattr(stage, "TOLERANCE", 0.0))
     else:
@@ -85,18 +85,18 @@ def first_difference(wanted, found, where):
     return None if same else (f"{where} {wanted} (from its inputs)", f"{found}")
 
 
-def _drawn_again(job, root, stage):
+def _drawn_again(job, folder, stage):
     """The same bytes, where matplotlib is the one that drew them."""
     from scalebound.figures import style
 
-    identity = read_identity(root / next(iter(job.outputs)))
+    identity = read_identity(folder.path(next(iter(job.outputs))))
     versions = {name: style.package_version(name) for name in identity["packages"]}
     if versions != identity["packages"]:
         return [], f"{next(iter(job.outputs))} not drawn again: made with {identity['packages']}, here {versions}", False
-    figure, table = job.settings["figure"], root / job.given["table"]
+    figure, table = job.settings["figure"], folder.path(job.given["table"])
     drawn = stage.draw(stage.read_table_of(figure, table), figure, job.settings["quantizer"], table)
     with tempfile.TemporaryDirectory() as temporary:
         again = [Path(temporary) / f"again{Path(name).suffix}" for name in job.outputs]
         style.save(drawn, *again, identity)
         pairs = zip(job.outputs, again)
-        return [Finding(name, "the figure of its table", "another") for name, path in pairs if path.read_bytes() != (root / name).read_bytes()], None, True
+        return [Finding(name, "the figure of its table", "another") for name, path in pairs if path.read_bytes() != folder.path(name).read_bytes()], None, True

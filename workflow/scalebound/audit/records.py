@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from scalebound.artifacts.provenance import file_sha256, read_json, record_digest
+from scalebound.artifacts.system_files import files_below, plain
 from scalebound.audit.identities import read_identity
 from scalebound.errors import InputError
 
@@ -81,7 +82,7 @@ def is_family_file(path):
 
 
 def _record_paths(results, leave_out):
-    found = (path for path in results.rglob("*run.json") if path.name == "run.json" or path.name.endswith(".run.json"))
+    found = (results / name for name in files_below(results)[0] if name.endswith(("/run.json", ".run.json")))
     return sorted(path.relative_to(results) for path in found if Path(leave_out) not in path.parents)
 
 
@@ -92,7 +93,8 @@ def _family_files(results):
         folder = results / family
         if not (folder / "bounds.csv").is_file():
             raise InputError(folder, "no bounds.csv: the family is not finished", "Run snakemake until it is")
-        found = (path for path in (*folder.glob("*"), *folder.glob("figures/*")) if path.is_file() and not path.name.startswith("."))
+        listed = plain((*folder.glob("*"), *folder.glob("figures/*")))
+        found = (path for path in listed if path.is_file() and not path.name.startswith("."))
         wanted += sorted(path.relative_to(results).as_posix() for path in found if path.suffix != ".log" and not path.name.endswith("run.json"))
     if not wanted:
         raise InputError(results, "no family with a config.json", "Run snakemake first")

@@ -30,15 +30,16 @@ class Audit:
 
 
 def audit(results, workers=None, numbers=True):
-    """Audit every family under `results` (a folder named results); without `numbers`, hashes and identities only.
+    """Audit every family under `results`, whatever the folder's name; without `numbers`, hashes and identities only.
 
     Raises:
         InputError: there is no results folder or no family in it.
     """
-    results = Path(results).resolve()
-    if results.name != "results" or not results.is_dir():
-        raise InputError(results, "not a folder named results", "Give the results folder of a run")
-    folder, plans = chain.Folder(results.parent), {}
+    # a link is not followed: what the run read beside its results lies beside the link
+    results = Path(os.path.abspath(results))
+    if not results.is_dir():
+        raise InputError(results, "no such folder", "Give the results folder of a run")
+    folder, plans = chain.Folder(results.parent, results), {}
     outcome = Audit(families=[])
     for saved in sorted(results.glob("*/config.json")):
         family = saved.parent.name
@@ -46,7 +47,7 @@ def audit(results, workers=None, numbers=True):
         try:
             plans[family] = Plan.from_results(saved)
         except InputError as error:
-            name = saved.relative_to(folder.root).as_posix()
+            name = f"results/{family}/config.json"
             outcome.findings.append(Finding(name, "the configuration of the run", f"{error.where}: {error.found}"))
     if not outcome.families:
         raise InputError(results, "no family with a config.json", "Run snakemake first")
@@ -60,6 +61,7 @@ def audit(results, workers=None, numbers=True):
     if numbers:
         _check_numbers(jobs, folder, outcome, workers or os.cpu_count() or 1)
     outcome.findings = sorted(set(outcome.findings))
+    outcome.notes += [f"{name}: left by the system, no result depends on it" for name in folder.below[1]]
     return outcome
 
 
@@ -103,7 +105,7 @@ def _check_numbers(jobs, folder, outcome, workers):
             outcome.recomputed += 1
     pure = [job for job in complete if is_pure(job.stage)]
     with ProcessPoolExecutor(workers) as pool, progress(len(pure), "numbers", "audit: computed again") as bar:
-        for findings, note, computed in pool.map(_again, pure, [folder.root] * len(pure)):
+        for findings, note, computed in pool.map(_again, pure, [folder] * len(pure)):
             outcome.findings += findings
             outcome.notes += [note] if note else []
             outcome.recomputed += computed
@@ -115,13 +117,13 @@ def _inside(job):
     return [path for path in job.inputs.values() if path.startswith("results/")]
 
 
-def _again(job, root):
-    return _guarded(recompute, job, root)
+def _again(job, folder):
+    return _guarded(recompute, job, folder)
 
 
-def _guarded(check, job, place):
+def _guarded(check, job, folder):
     try:
-        found = check(job, place)
+        found = check(job, folder)
         return found if isinstance(found, tuple) else (found, None, True)
     except Exception as error:  # a damaged file may make any reader fail: that is the finding
         return [Finding(next(iter(job.outputs)), "numbers that can be computed again", f"{type(error).__name__}: {str(error)[:200]}")], None, False

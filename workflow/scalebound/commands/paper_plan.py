@@ -11,88 +11,140 @@ from scalebound.artifacts.provenance import parse_json, read_json
 from scalebound.counts import short_count
 from scalebound.errors import InputError
 from scalebound.plan.plan import Plan
-from scalebound.plan.run_costs import EFFICIENCY, estimate
+from scalebound.plan.run_costs import EFFICIENCY, estimate, scored_tokens
 from scalebound.plan.stages.checkpoints import weights_folder
 
 GROUP = "reading results"
 NETWORK = True
 
 STAGES = {"fetched": "fetch/fetched.json", "drawn": "sample/score/windows.parquet", "scored": "score/scores.parquet"}
+UNKNOWN = "?"
 
 
 def add_arguments(parser):
     parser.add_argument("--config", required=True, metavar="JSON", help="the whole configuration with one family, as JSON")
     parser.add_argument("--results", default="results", help="the results folder")
+    parser.add_argument("--offline", action="store_true", help="without the hub: what follows from the configuration, and sizes where they are known already")
 
 
 def run(arguments):
-    from scalebound.models import files
-
-    plan = Plan.from_configuration(parse_json(arguments.config, "--config"))
-    device = files.choose_device(plan.config.scoring.device)
-    rate = files.matrix_product_rate(device, plan.config.scoring.dtype)
-    located = located_rows(plan, Path(arguments.results))
-    costs = {row.slug: _cost(plan, row, located.get(row.slug)) for row in plan.checkpoints.values()}
-    _print(plan, costs, device, rate, Path(arguments.results))
+    plan, results = Plan.from_configuration(parse_json(arguments.config, "--config")), Path(arguments.results)
+    located = located_rows(plan, results, partly=arguments.offline)
+    costs = {row.slug: _cost(plan, row, located.get(row.slug), arguments.offline) for row in plan.checkpoints.values()}
+    _print(plan, located, costs, results)
     return []
 
 
-def located_rows(plan, results):
-    """{slug: what was found out} of the released checkpoints. Raises InputError where two steps share weights."""
+def located_rows(plan, results, partly=False):
+    """{slug: what was found out} of the released checkpoints, `partly`: of those of which it was. Raises InputError where two steps share weights."""
     from scalebound.hub.shared_weights import shared_weights
 
     needs = {"hub": dict}
-    rows = [name for name, row in plan.checkpoints.items() if row.source == "hub"]
-    located = {slug: read_json(results / family / slug / "resolve/hub.json", "resolve-hub", needs)["hub"] for family, slug in rows}
+    files = {slug: results / family / slug / "resolve/hub.json" for (family, slug), row in plan.checkpoints.items() if row.source == "hub"}
+    located = {slug: read_json(file, "resolve-hub", needs)["hub"] for slug, file in files.items() if file.exists() or not partly}
     for one, other, digest in shared_weights(located, plan.config.hub.known_equal):
         found = f"steps {located[one]['step']} and {located[other]['step']} share a weight file, {digest}"
         raise InputError(f"{one} and {other}", found, "One of them is a wrong upload: name another step or repository, or list the pair in hub.known_equal")
     return located
 
 
-def _cost(plan, row, hub):
+def _cost(plan, row, hub, offline):
+    """The Cost of a row; None where `offline` nothing tells its architecture."""
+    if row.source != "hub":
+        folder = Path(weights_folder(row))
+    elif hub is None:
+        return None
+    else:
+        folder = _configuration(hub, plan.config.hub.attempts, offline)
+    if offline and (folder is None or not (folder / "config.json").is_file()):
+        return None
     from scalebound.models.architecture import describe
 
-    row_tokens = plan.config.streams[row.stream].row_tokens
-    if hub is None:
-        folder = Path(weights_folder(row))
-        return estimate(describe(folder)["parameters"], 0, plan.config, row_tokens)
-    folder = _configuration(hub, plan.config.hub.attempts)
-    return estimate(describe(folder)["parameters"], sum(file["size"] for file in hub["files"]), plan.config, row_tokens)
+    size = sum(file["size"] for file in hub["files"]) if hub else 0
+    return estimate(describe(folder)["parameters"], size, plan.config, plan.config.streams[row.stream].row_tokens)
 
 
-def _configuration(hub, attempts):
-    """Folder with the checkpoint's config.json alone."""
-    from huggingface_hub import hf_hub_download
+def _configuration(hub, attempts, offline):
+    """Folder with the checkpoint's config.json alone; None where `offline` the cache does not hold it."""
+    from huggingface_hub import hf_hub_download, try_to_load_from_cache
 
+    from scalebound.hub import cache
     from scalebound.hub.retrying import Patience, retry
 
+    if offline:
+        cached = try_to_load_from_cache(hub["repo"], "config.json", revision=hub["commit"])
+        return Path(cached).parent if isinstance(cached, str) else None
     where = f"{hub['repo']} at {hub['revision']}: config.json"
-    return Path(retry(lambda: hf_hub_download(hub["repo"], "config.json", revision=hub["commit"]), where, Patience(attempts=attempts))).parent
+    with cache.writable():
+        return Path(retry(lambda: hf_hub_download(hub["repo"], "config.json", revision=hub["commit"]), where, Patience(attempts=attempts))).parent
 
 
-def _print(plan, costs, device, rate, results):
+def _print(plan, located, costs, results):
+    console = Console(width=None if os.isatty(1) else 132)
+    known = [cost for cost in costs.values() if cost is not None]
+    device, rate = _measured(plan.config.scoring) if known else (None, None)
+    rows = [
+        {
+            "checkpoint": slug,
+            **_of_configuration(plan.config, row),
+            **_of_model(located.get(slug), costs[slug], rate),
+            "done already": _done(plan, results / family / slug),
+        }
+        for (family, slug), row in plan.checkpoints.items()
+    ]
+    table = Table(box=box.SIMPLE_HEAD)
+    columns = [name for name in rows[0] if any(row[name] != UNKNOWN for row in rows)]
+    for name in columns:
+        table.add_column(name, justify="left" if name in ("checkpoint", "done already") else "right", no_wrap=name == "checkpoint")
+    for row in rows:
+        table.add_row(*(row[name] for name in columns))
+    console.print(table)
+    if len(known) < len(costs):
+        console.print(f"Without the hub: sizes and hours of {len(costs) - len(known)} of {len(costs)} checkpoints are not known", highlight=False)
+    if known:
+        _print_totals(console, plan.config.scoring, known, device, rate)
+
+
+def _measured(scoring):
+    """The device that scores, and the rate of its matrix products."""
     from scalebound.models import files
 
-    console = Console(width=None if os.isatty(1) else 132)
-    table = Table(box=box.SIMPLE_HEAD)
-    for name in ("checkpoint", "download", "memory to score", "to quantize", "results", "tokens scored", "operations", "hours", "done already"):
-        table.add_column(name, justify="left" if name in ("checkpoint", "done already") else "right")
-    for (family, slug), _ in plan.checkpoints.items():
-        cost = costs[slug]
+    device = files.choose_device(scoring.device)
+    return device, files.matrix_product_rate(device, scoring.dtype)
+
+
+def _of_configuration(config, row):
+    scored = scored_tokens(config, config.streams[row.stream].row_tokens)
+    windows = str(config.sampling.score.windows)
+    return {"step": str(row.step), "tokens seen": short_count(row.tokens_seen), "windows": windows, "tokens scored": short_count(scored)}
+
+
+def _of_model(hub, cost, rate):
+    """Sizes of what is stored, operations and hours, where they are known."""
+    cells = dict.fromkeys(("download", "memory to score", "to quantize", "results", "operations", "hours"), UNKNOWN)
+    if hub is not None:
+        cells["download"] = _gigabytes(sum(file["size"] for file in hub["files"]))
+    if cost is not None:
         sizes = (cost.download_bytes, cost.score_memory_bytes, cost.quantize_memory_bytes, cost.results_bytes)
-        cells = [f"{size / 1e9:.1f} GB" for size in sizes]
-        table.add_row(slug, *cells, short_count(cost.scored_tokens), f"{cost.operations:.1e}", f"{cost.hours(rate):.2f}", _done(plan, results / family / slug))
-    console.print(table)
-    total = sum(cost.hours(rate) for cost in costs.values())
+        cells |= dict(zip(cells, map(_gigabytes, sizes))) | {"operations": f"{cost.operations:.1e}", "hours": f"{cost.hours(rate):.2f}"}
+    return cells
+
+
+def _gigabytes(size):
+    return f"{size / 1e9:.1f} GB"
+
+
+def _print_totals(console, scoring, costs, device, rate):
+    from scalebound.models import files
+
     console.print(
-        f"{files.device_name(device)}: {rate / 1e12:.2f} TFLOP/s measured on {plan.config.scoring.dtype} matrix products, of which {EFFICIENCY:.0%} "
-        f"are counted on: {total:.1f} hours in all, {sum(c.download_bytes for c in costs.values()) / 1e9:.0f} GB to download, "
-        f"{sum(c.results_bytes for c in costs.values()) / 1e9:.0f} GB of results.",
+        f"{files.device_name(device)}: {rate / 1e12:.2f} TFLOP/s measured on {scoring.dtype} matrix products, of which {EFFICIENCY:.0%} "
+        f"are counted on: {sum(cost.hours(rate) for cost in costs):.1f} hours in all, {sum(c.download_bytes for c in costs) / 1e9:.0f} GB to download, "
+        f"{sum(c.results_bytes for c in costs) / 1e9:.0f} GB of results.",
         highlight=False,
         soft_wrap=True,
     )
-    largest = max(cost.quantize_memory_bytes for cost in costs.values())
+    largest = max(cost.quantize_memory_bytes for cost in costs)
     if device.type == "cuda" and largest > files.device_memory():
         console.print(f"notice: {largest / 1e9:.0f} GB to quantize do not fit into one device's memory; with several, models are spread over them")
 

@@ -4,6 +4,7 @@ huggingface_hub 2.4.0 retries some calls itself, but not 503 or 429 on `/revisio
 reset connection. This module closes those gaps in one place.
 """
 
+import ssl
 import sys
 import time
 from collections.abc import Callable
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 from json import JSONDecodeError
 
 from scalebound.errors import InputError
+from scalebound.hub import surroundings
 
 TRANSIENT_STATUS = (408, 425, 429, 500, 502, 503, 504)
 LONGEST_RETRY_AFTER = 600.0  # seconds; a server that asks for more is taken at ten minutes
@@ -61,6 +63,7 @@ def retry(action, what, patience=PATIENCE):
         except Exception as error:
             if not is_transient(error):
                 raise_as_input_error(error, what)
+                surroundings.check()
                 raise
             if attempt == patience.attempts:
                 remedy = "Check the network and HF_ENDPOINT, and run the same command again later: what is already fetched is kept"
@@ -84,7 +87,30 @@ def is_transient(error):
         return error.response.status_code in TRANSIENT_STATUS or _is_expired_address(error.response)
     # an OSError without errno is the client's check of a file's length; with errno it is the disk's
     cut_file = type(error) is OSError and error.errno is None
-    return cut_file or isinstance(error, TransportError | DecodingError | JSONDecodeError | BrokenAnswer)
+    return cut_file or (isinstance(error, TransportError | DecodingError | JSONDecodeError | BrokenAnswer) and not _is_hopeless(error))
+
+
+def _is_hopeless(error):
+    """Whether a connection failed by what no wait mends: an address of another kind, a certificate, a proxy that refuses."""
+    from httpx2 import LocalProtocolError, UnsupportedProtocol
+
+    return isinstance(error, UnsupportedProtocol | LocalProtocolError) or _untrusted(error) is not None or _refused_by_proxy(error)
+
+
+def _untrusted(error):
+    """The failed check of a certificate behind an error of the client, or None."""
+    while error is not None and not isinstance(error, ssl.SSLCertVerificationError):
+        error = error.__cause__ or error.__context__
+    return error
+
+
+def _refused_by_proxy(error):
+    """Whether a proxy answered and did not let the request through; what it says of a connection begins with its status."""
+    from httpx2 import ProxyError, codes
+
+    response = getattr(error, "response", None)
+    wants_a_password = response is not None and response.status_code == codes.PROXY_AUTHENTICATION_REQUIRED
+    return wants_a_password or (isinstance(error, ProxyError) and str(error).startswith("4"))
 
 
 def _is_expired_address(response):
@@ -96,10 +122,17 @@ def _is_expired_address(response):
 
 def raise_as_input_error(error, what):
     """Raise InputError for what a hub refuses for good; return for anything that is not the hub's answer."""
+    from huggingface_hub import constants
     from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled, RepositoryNotFoundError
 
     if isinstance(error, LocalEntryNotFoundError) and error.__cause__ is not None:
         error = error.__cause__
+    if untrusted := _untrusted(error):
+        remedy = "Name the certificates of your network by SSL_CERT_FILE; one that has expired, or is not valid yet, may say that the clock is wrong"
+        raise InputError(what, f"the certificate of the answering machine is refused ({untrusted.verify_message})", remedy) from None
+    if _refused_by_proxy(error):
+        found = f"the proxy answers {first_line(error)}"
+        raise InputError(surroundings.proxy_of(constants.ENDPOINT) or what, found, "Correct name and password in it, or the hosts in NO_PROXY") from None
     if isinstance(error, OfflineModeIsEnabled):
         raise InputError(what, "HF_HUB_OFFLINE is set", "Unset it for the stages that resolve, fetch and sample: they need the network") from None
     if isinstance(error, GatedRepoError):

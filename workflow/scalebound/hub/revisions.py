@@ -108,6 +108,7 @@ def _choose(where, repo, commit, files, patience):
     }
 
 
+@cache.writable()
 def _read_small(repo, commit, identity, patience):
     """Checked bytes of one small file, through the cache."""
     from huggingface_hub import hf_hub_download

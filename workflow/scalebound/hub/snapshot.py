@@ -14,8 +14,10 @@ from scalebound.hub.revisions import list_files
 from scalebound.hub.weight_files import shards_of
 
 CONNECTIONS = 4
+_OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS)
 
 
+@cache.writable()
 def fetch(resolved, patience=PATIENCE):
     """Bring the files of `resolve_revision`'s answer into HF_HOME and verify them (network).
 
@@ -27,7 +29,7 @@ def fetch(resolved, patience=PATIENCE):
         total size, paths that were wrong at first, bytes of partial downloads that a killed process had left.
 
     Raises:
-        InputError: the hub does not answer, or delivers other bytes twice.
+        InputError: the hub does not answer, or delivers other bytes twice; the cache is not ours to write.
         OSError: the disk is full (ENOSPC); what is already fetched stays.
     """
     repo, commit, files = resolved["repo"], resolved["commit"], resolved["files"]
@@ -94,8 +96,9 @@ def _download(where, repo, commit, files, patience):
 
 def _raise_xet(error):
     """hf_xet, through which the real hub's large files come, reports every failure of network and disk as RuntimeError."""
-    if os.strerror(errno.ENOSPC) in str(error):
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(cache.cache_folder())) from error
+    for number in _OF_THE_DISK:
+        if os.strerror(number) in str(error):
+            raise OSError(number, os.strerror(number), str(cache.cache_folder())) from error
     raise BrokenAnswer(first_line(error)) from error
 
 

@@ -25,6 +25,11 @@ class Cost:
         return self.operations / (EFFICIENCY * operations_per_second) / 3600
 
 
+def scored_tokens(config, row_tokens):
+    """Predictions that a checkpoint's scores hold: its own and those of each quantized model."""
+    return config.sampling.score.windows * (row_tokens - 1) * (1 + len(config.quantize_with))
+
+
 def estimate(parameters, download_bytes, config, row_tokens):
     """The Cost of a checkpoint with the architecture's `parameters` (list of {name, shape, use}) under a Config.
 
@@ -36,7 +41,7 @@ def estimate(parameters, download_bytes, config, row_tokens):
     active = sum(_entries(p["shape"]) for p in parameters if p["use"] in ("linear", "conv1d", "tied"))
     widths = [p["shape"][0] if p["use"] == "conv1d" else p["shape"][-1] for p in parameters if p["use"] in ("linear", "conv1d", "tied")]
     quantizers = [config.quantizers[name] for name in config.quantize_with]
-    scored = config.sampling.score.windows * (row_tokens - 1) * (1 + len(quantizers))
+    scored = scored_tokens(config, row_tokens)
     calibrated = config.sampling.calibration.windows * (row_tokens - 1)
     gptq = sum(quantizer.method != "rtn" for quantizer in quantizers)
     operations = 2 * active * scored

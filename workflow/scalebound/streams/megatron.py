@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from scalebound.artifacts.system_files import plain
 from scalebound.artifacts.windows import row_digest
 from scalebound.errors import InputError
 from scalebound.hub.retrying import PATIENCE
@@ -49,7 +50,7 @@ def resolve_dataset(repo, revision, patience=PATIENCE):
 def resolve_folder(folder):
     """The same facts of a local folder: {"folder", "rows", "row_tokens", "token_type", "shards", "index"}, without digests."""
     folder = Path(folder)
-    files = {path.relative_to(folder).as_posix(): path.stat().st_size for path in folder.rglob("*") if path.is_file()}
+    files = {path.relative_to(folder).as_posix(): path.stat().st_size for path in plain(folder.rglob("*")) if path.is_file()}
     shards, index = _parts({path: {"path": path, "size": size} for path, size in files.items()}, folder)
     facts = read_index(LocalFile(folder, index).read, index["size"], folder / index["path"])
     return {"folder": str(folder), **_checked(facts, shards, folder), "index": index}

@@ -2,6 +2,7 @@
 
 import functools
 import json
+import os
 from pathlib import Path
 
 import pandas as pd
@@ -21,11 +22,11 @@ class Files:
     """The folder of results; `homes` tells which section shows a file first."""
 
     def __init__(self, results):
-        self.root, self.homes = Path(results).resolve(), {}
+        self.root, self.homes = Path(os.path.abspath(results)), {}
 
     def name(self, path):
-        """How a path is written on the page: from the folder that holds the results, as in every identity."""
-        return f"{self.root.name}/{Path(path).as_posix()}"
+        """How a path is written on the page: as in every identity, whatever the folder of results is called now."""
+        return f"results/{Path(path).as_posix()}"
 
     @functools.cache  # noqa: B019 (one object a page, and several sections show the same file)
     def sha256(self, path):
