@@ -145,6 +145,15 @@ def test_data_sets_that_cannot_be_used(hub, waits, resolved, tokenizer, tmp_path
         load_tokenizer(tmp_path / "bad.json")
 
 
+def test_bytes_that_are_no_text_are_one_message(hub, waits, tokenizer):
+    buffer = io.BytesIO()
+    pq.write_table(pa.table({"text": pa.array([b"fine", b"\xff\xfe"], type=pa.binary()).view(pa.string())}), buffer)
+    hub.add_dataset("org/bytes", {"main": {"a.parquet": buffer.getvalue()}})
+    found = hub_dataset.resolve_dataset("org/bytes", "main", patience=waits.patience)
+    with pytest.raises(InputError, match=r"org/bytes: a.parquet: damaged \(.*UTF8"):
+        hub_dataset.open_stream(found, tokenizer, EOD, 2, VOCAB, 1, 1, patience=waits.patience)
+
+
 def test_the_tokenizer_of_a_checkpoint_on_the_hub(hub, waits, tokenizer):
     hub.add_model("org/model", {"main": tokenizer.parent, "none": {"config.json": b"{}"}})
     found = hub_dataset.resolve_tokenizer("org/model", "main", waits.patience)

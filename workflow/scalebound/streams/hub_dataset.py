@@ -162,7 +162,10 @@ def _drawn_columns(resolved, drawn, patience):
         try:
             with _open(resolved["repo"], resolved["commit"], identity, patience) as file:
                 for _, group in chosen:
-                    yield file.read_row_group(group, columns=[column])[column]
+                    texts = file.read_row_group(group, columns=[column])[column]
+                    # that they are UTF-8, too, which is what the type of the column promises
+                    texts.validate(full=True)
+                    yield texts
         except (pa.ArrowException, OSError) as error:
             remedy = "Run again; if it stays so, name another revision"
             raise InputError(f"{resolved['repo']}: {identity['path']}", f"damaged ({first_line(error)})", remedy) from None
