@@ -170,7 +170,7 @@ def test_losses_are_those_of_the_folder_s_model(local, ordered, tokens):
 def test_only_what_is_read_is_an_input(local):
     inputs = json.loads(local.path("results/local/sharded/resolve/resolved.json").read_text())["identity"]["inputs"]
     shards = [f"model-0000{k}-of-00002.safetensors" for k in (1, 2)]
-    assert {entry["path"] for entry in inputs.values()} == {f"my models/sharded/{name}" for name in ("config.json", "model.safetensors.index.json", *shards)}
+    assert {entry["path"] for entry in inputs.values()} == {f"{MODELS}/sharded/{name}" for name in ("config.json", "model.safetensors.index.json", *shards)}
 
 
 def test_the_audit_finds_nothing_and_then_the_changed_weights(inside):
