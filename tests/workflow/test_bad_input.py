@@ -18,6 +18,9 @@ CONFIG_CASES = {
     "coded without a draw to tune on": ("  tuning: {windows: 40, seed: 303}\n", "  tuning: null\n", ["sampling.tuning"]),
     "certificate without a draw": ("  certify: {windows: 128, seed: 404}\n", "  certify: null\n", ["sampling.certify"]),
     "one seed for tuning and certificate": ("seed: 404}", "seed: 303}", ["tuning.seed and certify.seed must differ"]),
+    "one key twice": ("families: [smoke]", "families: [smoke]\nfamilies: [smoke]", ["config/smoke.yaml, line 3", "key 'families' occurs a second time"]),
+    "octal number": ("document_seed: 7", "document_seed: 017", ["config/smoke.yaml, line 13", "017 is 15 to YAML"]),
+    "empty section": ("certificate:\n  quantizer: coded\n  untuned: null\n", "certificate:\n", ["key `certificate`", "it is empty (null)"]),
     "one seed for both draws": ("seed: 202}", "seed: 101}", ["must differ"]),
 }
 
@@ -27,6 +30,7 @@ TABLE_CASES = {
     "unknown run": ("trained\tsmoke-6k", "trained\tsmoke-7k", ["unknown training run 'smoke-7k'", "Known runs"]),
     "step that is not kept": ("step60\t60\t30720", "step59\t59\t30208", ["step 59 is not kept"]),
     "wrong token count": ("\t30720\t", "\t30721\t", ["tokens_seen 30721", "has seen 30720"]),
+    "saved with semicolons": ("slug\tfamily\tsource\trepo\trevision\tstep\ttokens_seen\tstream", "slug;family;source", ["separated by semicolons"]),
     "path traversal in a slug": ("smoke-6k\tsmoke\t", "../smoke-6k\tsmoke\t", ["slug", "../smoke-6k"]),
 }
 
@@ -62,6 +66,16 @@ def test_what_make_keeps_quiet_about_is_not_the_reason(workspace):
     quiet = next(line for line in makefile.splitlines() if line.startswith("QUIET := ")).split()[2:]
     workspace.edit("config/smoke.yaml", "families: [smoke]", "families: [smok]")
     refused(workspace.snakemake(*quiet), ["Known families: smoke"])
+
+
+@pytest.mark.parametrize("preset", ["config/smoke.yaml", "config/config.yaml"])
+def test_a_folder_without_a_configuration_is_told_where_to_run(workspace, tmp_path, preset):
+    (tmp_path / "elsewhere").mkdir()
+    refused(
+        workspace.snakemake("--directory", str(tmp_path / "elsewhere"), config=preset),
+        ["no config/config.yaml in it", "Run snakemake in the folder of the project"],
+    )
+    assert not (tmp_path / "elsewhere/results").exists()
 
 
 def test_wrong_pin_of_the_tokenizer(finished_copy):

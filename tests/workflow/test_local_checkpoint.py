@@ -24,6 +24,10 @@ from scalebound.plan.plan import Plan
 
 VOCABULARY, ROW_TOKENS, ROWS, ROWS_PER_STEP, STEP = 64, 17, 48, 4, 5
 CONFIG = "config/local.yaml"
+# the ordered rows were read again from here on: steps 4 and 5 saw nothing new
+FIRST_PASS = 14
+# folders as people have them
+MODELS, DATA = "mes modèles [1]", "my data, a=b (2)"
 
 
 def save_model(folder, seed):
@@ -66,23 +70,23 @@ def leave_traces(*folders):
 
 def configure(workspace, tokens):
     """Two rows of source local: one in shards on windows of a parquet file, one folder with a single file on rows in training order."""
-    data = workspace.path("my data")
+    data = workspace.path(DATA)
     data.mkdir()
     pq.write_table(pa.table({"tokens": list(tokens)}), data / "windows.parquet")
     save_megatron(data / "rows", tokens)
     for seed, name in enumerate(("single", "sharded")):
-        save_model(workspace.path("my models", name), seed)
-    split_in_two(workspace.path("my models/sharded"))
+        save_model(workspace.path(MODELS, name), seed)
+    split_in_two(workspace.path(MODELS, "sharded"))
     # of another program: not read, and in nobody's way
-    save_file({"tok_embeddings.weight": torch.ones(2, 2)}, workspace.path("my models/sharded/consolidated.safetensors"))
-    leave_traces(data / "rows", workspace.path("my models/single"), workspace.path("my models/sharded"))
+    save_file({"tok_embeddings.weight": torch.ones(2, 2)}, workspace.path(MODELS, "sharded/consolidated.safetensors"))
+    leave_traces(data / "rows", workspace.path(MODELS, "single"), workspace.path(MODELS, "sharded"))
     shape = {"row_tokens": ROW_TOKENS, "vocab_size": VOCABULARY}
     settings = {
         "families": ["local", "ordered"],
         "checkpoints": "config/local.tsv",
         "streams": {
-            "brought": {"kind": "parquet", "path": "my data/windows.parquet", "sha256": file_sha256(data / "windows.parquet"), "unbiased": False, **shape},
-            "ordered": {"kind": "megatron", "folder": "my data/rows", "rows_per_step": ROWS_PER_STEP, **shape},
+            "brought": {"kind": "parquet", "path": f"{DATA}/windows.parquet", "sha256": file_sha256(data / "windows.parquet"), "unbiased": False, **shape},
+            "ordered": {"kind": "megatron", "folder": f"{DATA}/rows", "rows_per_step": ROWS_PER_STEP, "first_pass_rows": FIRST_PASS, "unbiased": True, **shape},
         },
         "sampling": {"score": {"windows": 32, "seed": 1}, "calibration": {"windows": 8, "seed": 2}},
         "quantize_with": ["rtn-4"],
@@ -90,9 +94,9 @@ def configure(workspace, tokens):
         "paper_quantizer": "rtn-4",
     }
     workspace.path(CONFIG).write_text(yaml.safe_dump(settings))
-    seen = STEP * ROWS_PER_STEP * (ROW_TOKENS - 1)
+    seen = FIRST_PASS * (ROW_TOKENS - 1)
     rows = [("sharded", "local", "brought", 4000, "windows of my own"), ("single", "ordered", "ordered", seen, "")]
-    lines = [f"{name}\t{family}\tlocal\tmy models/{name}\t-\t{STEP}\t{n}\t{stream}\t{note}" for name, family, stream, n, note in rows]
+    lines = [f"{name}\t{family}\tlocal\t{MODELS}/{name}\t-\t{STEP}\t{n}\t{stream}\t{note}" for name, family, stream, n, note in rows]
     header = "slug\tfamily\tsource\trepo\trevision\tstep\ttokens_seen\tstream\tnote"
     workspace.path("config/local.tsv").write_text("\n".join([header, *lines]) + "\n")
 
@@ -139,7 +143,7 @@ def test_a_stream_that_is_no_uniform_draw_makes_all_that_follows_approximate(loc
 
 
 def test_windows_of_ordered_rows_are_those_that_the_checkpoint_saw(ordered, tokens):
-    check_windows(ordered / "sample/score/windows.parquet", tokens, STEP * ROWS_PER_STEP, "unbiased")
+    check_windows(ordered / "sample/score/windows.parquet", tokens, FIRST_PASS, "unbiased")
 
 
 def test_windows_of_a_stream_without_an_order_are_of_all_of_it(local, tokens):
@@ -162,7 +166,7 @@ def test_losses_are_those_of_the_folder_s_model(local, ordered, tokens):
         ("sharded", checkpoint / "sample/score/windows.parquet", checkpoint / "score/scores.parquet"),
         ("single", ordered / "sample/score/windows.parquet", ordered / "score/scores.parquet"),
     ):
-        model = GPTNeoXForCausalLM.from_pretrained(local.path("my models", name), use_safetensors=True, local_files_only=True).eval()
+        model = GPTNeoXForCausalLM.from_pretrained(local.path(MODELS, name), use_safetensors=True, local_files_only=True).eval()
         window = torch.from_numpy(tokens[pq.read_table(drawn)["row"].to_numpy()[0]]).unsqueeze(0)
         with torch.no_grad():
             wanted = torch.nn.functional.cross_entropy(model(window[:, :-1]).logits[0].float(), window[0, 1:], reduction="none")
@@ -176,7 +180,7 @@ def test_losses_are_those_of_the_folder_s_model(local, ordered, tokens):
 def test_only_what_is_read_is_an_input(local):
     inputs = json.loads(local.path("results/local/sharded/resolve/resolved.json").read_text())["identity"]["inputs"]
     shards = [f"model-0000{k}-of-00002.safetensors" for k in (1, 2)]
-    assert {entry["path"] for entry in inputs.values()} == {f"my models/sharded/{name}" for name in ("config.json", "model.safetensors.index.json", *shards)}
+    assert {entry["path"] for entry in inputs.values()} == {f"{MODELS}/sharded/{name}" for name in ("config.json", "model.safetensors.index.json", *shards)}
 
 
 def test_the_audit_finds_nothing_and_then_the_changed_weights(inside):
@@ -184,12 +188,12 @@ def test_the_audit_finds_nothing_and_then_the_changed_weights(inside):
     # no figure was asked for
     assert [finding for finding in outcome.findings if "/figures/" not in finding.path] == []
     assert outcome.older == []
-    path = inside.path("my models/sharded/model-00001-of-00002.safetensors")
+    path = inside.path(MODELS, "sharded/model-00001-of-00002.safetensors")
     before = path.read_bytes()
     try:
         path.write_bytes(before[:-1] + bytes([before[-1] ^ 1]))
         found = audit(inside.path("results"), workers=1, numbers=False).findings
-        assert any("my models/sharded/model-00001-of-00002.safetensors" in f.expected + f.path for f in found)
+        assert any(f"{MODELS}/sharded/model-00001-of-00002.safetensors" in f.expected + f.path for f in found)
     finally:
         path.write_bytes(before)
 
@@ -209,14 +213,14 @@ def test_the_audit_page_shows_checkpoint_and_stream_without_a_broken_link(inside
     assert set(links) <= set(ids)
     assert len(ids) == len(set(ids))
     assert "This cannot be shown" not in text
-    for words in ("my models/sharded", "my data/windows.parquet", "approximate", "windows of my own", "Stream brought"):
+    for words in (f"{MODELS}/sharded", f"{DATA}/windows.parquet", "approximate", "windows of my own", "Stream brought"):
         assert words in text
     assert str(inside.folder) not in text
 
 
 def test_a_stream_that_changed_is_refused(inside, tmp_path, capsys):
     """After its listing was written: nothing is drawn from other rows under the old name."""
-    listing, path = "results/streams/brought/resolved.json", inside.path("my data/windows.parquet")
+    listing, path = "results/streams/brought/resolved.json", inside.path(DATA, "windows.parquet")
     arguments = ["--stream", listing, "--tokens-seen", "4000", "--settings", '{"windows": 4, "seed": 3}', "--out", str(tmp_path / "windows.parquet")]
     assert cli.main(["sample", *arguments]) == 0
     before = path.read_bytes()

@@ -17,8 +17,13 @@ PREDICTIONS = ROWS_PER_STEP * (ROW_TOKENS - 1)
 STANDARD, DEDUPED = "EleutherAI/pythia-70m", "EleutherAI/pythia-160m-deduped"
 
 
+# of the rows of the second model's first step, those that were read for the first time
+FIRST_PASS = 600
+
+
 def row(slug, repo, step, stream, family="pythia"):
-    return f"{slug}\t{family}\thub\t{repo}\tstep{step}\t{step}\t{step * PREDICTIONS}\t{stream}\t\n"
+    seen = FIRST_PASS * (ROW_TOKENS - 1) if stream == "pile-deduped" else step * PREDICTIONS
+    return f"{slug}\t{family}\thub\t{repo}\tstep{step}\t{step}\t{seen}\t{stream}\t\n"
 
 
 @pytest.fixture(scope="module")
@@ -45,13 +50,15 @@ def released(tmp_path_factory):
 def prepare(workspace, table):
     """The presets' table, commits and numbers of windows, replaced by those that the test's hub has."""
     workspace.path("config/pythia.tsv").write_text(HEADER + table)
+    standard = "revision: {}\n    row_tokens: 2049\n    rows_per_step: 1024\n    vocab_size: 50277\n    unbiased: true"
     for old, new in (
-        ("revision: bac79b6820adb34e451f9a02cc1dc7cd920febf0\n    row_tokens: 2049\n    rows_per_step: 1024\n    vocab_size: 50277\n  pile-deduped", None),
+        (standard.format("bac79b6820adb34e451f9a02cc1dc7cd920febf0"), standard.format("main")),
         ("revision: 4647773ea142ab1ff5694602fa104bbf49088408", "revision: main"),
+        ("first_pass_rows: 100352000", f"first_pass_rows: {FIRST_PASS}"),
         ("windows: 10000", "windows: 12"),
         ("windows: 128", "windows: 2"),
     ):
-        workspace.edit(CONFIG, old, new or old.replace("bac79b6820adb34e451f9a02cc1dc7cd920febf0", "main"))
+        workspace.edit(CONFIG, old, new)
 
 
 def run(workspace, endpoint, home, *arguments, **more):
@@ -83,16 +90,17 @@ def test_everything_after_fetching_ran_without_the_hub(paper_run):
     assert sorted(table["checkpoint"]) == ["pythia-160m", "pythia-70m"]
     assert set(table["sampling"]) == {"unbiased"}
     assert (table["vocab_size"] == 50304).all()
+    assert table.set_index("checkpoint")["n_tokens"].to_dict() == {"pythia-70m": 2 * PREDICTIONS, "pythia-160m": FIRST_PASS * (ROW_TOKENS - 1)}
     assert np.isfinite(table[["paper_bound", "freedman_bound", "azuma_bound"]]).all(axis=None)
     # weights drawn at random predict nothing
     assert table["train_loss"].between(np.log(50304) - 0.5, np.log(50304) + 0.5).all()
 
 
 def test_windows_are_rows_that_the_checkpoint_saw(paper_run):
-    for slug, stream, step in (("pythia-70m", "standard", 2), ("pythia-160m", "deduped", 1)):
+    for slug, stream, first_time in (("pythia-70m", "standard", 2 * ROWS_PER_STEP), ("pythia-160m", "deduped", FIRST_PASS)):
         table = pq.read_table(paper_run.path(f"results/pythia/{slug}/sample/score/windows.parquet"))
         ids = table["row"].to_numpy()
-        assert ids.max() < step * ROWS_PER_STEP
+        assert ids.max() < first_time
         np.testing.assert_array_equal(np.stack(table["tokens"].to_numpy(zero_copy_only=False)), paper_run.tokens[stream][ids])
 
 

@@ -63,17 +63,24 @@ def test_comments_are_skipped(tmp_path):
     assert list(published(tmp_path, "# from table 1", "a\t1\t2\t3")["checkpoint"]) == ["a"]
 
 
+def test_columns_go_by_their_names(tmp_path):
+    path = tmp_path / "published.tsv"
+    path.write_text("Azuma_bound\tcheckpoint\ttrain_loss\tpaper_bound\n3\ta\t1\t2\n")
+    assert read_published(path).to_dict("list") == {"checkpoint": ["a"], "train_loss": [1.0], "paper_bound": [2.0], "azuma_bound": [3.0]}
+
+
 @pytest.mark.parametrize(
     ("text", "named"),
     [
-        (None, "unreadable"),
-        ("", "unreadable"),
-        ("checkpoint\ttrain_loss\tpaper_bound\n", "columns checkpoint, train_loss, paper_bound"),
+        (None, "no such file"),
+        ("", "empty table"),
+        ("checkpoint\ttrain_loss\tpaper_bound\n", "column 'azuma_bound' is missing"),
         (HEADER + "\tcolour\n", "colour"),
-        (HEADER.replace("train_loss\tpaper_bound", "paper_bound\ttrain_loss") + "\n", "columns"),
-        (HEADER + "\na\tx\t2\t3\n", "train_loss holds what is no number"),
+        (HEADER + "\na\tx\t2\t3\n", "line 2: train_loss 'x'"),
+        (HEADER + "\na\t1\t2\t3\nb\t1\t2,5\t3\n", "line 3: paper_bound '2,5'"),
+        (HEADER + "\na\tinf\t2\t3\n", "line 2: train_loss 'inf'"),
         (HEADER + "\na\t1\t2\t3\na\t1\t2\t3\n", "a checkpoint occurs twice"),
-        (HEADER.replace("\t", ",") + "\na,1,2,3\n", "columns"),
+        (HEADER.replace("\t", ",") + "\na,1,2,3\n", "its columns are separated by commas"),
     ],
 )
 def test_a_table_that_is_none_is_refused(tmp_path, text, named):

@@ -71,6 +71,64 @@ def test_a_file_of_the_users_own_says_itself_what_may_be_certified(tmp_path):
                 Plan.from_configuration(value)
 
 
+RELEASED = checkpoints.read_table(ROOT / "config/pythia.tsv")
+
+
+def checked(row, **changes):
+    """check_against of one released row, with settings of its stream changed."""
+    config = parse_config(released(row.family, None))
+    stream = config.streams[row.stream].model_copy(update=changes)
+    checkpoints.check_against([row], config.model_copy(update={"streams": config.streams | {row.stream: stream}}))
+
+
+@pytest.mark.parametrize("row", RELEASED, ids=lambda row: row.slug)
+def test_no_released_row_counts_what_it_saw_twice(row):
+    """A pass has 207 B tokens on the deduplicated Pile, 3.9 T on OLMo's mix; on the Pile none of these models finished the first."""
+    checked(row)
+    pass_tokens = {"pile-deduped": 207e9, "olmo-mix": 3.9e12}.get(row.stream, 299_892_736_000)
+    assert row.tokens_seen <= pass_tokens
+    if row.slug not in ("pythia-12b-deduped", "olmo-2-1b", "olmo-2-13b"):
+        # all the others stop before the end of the first pass: as many predictions as their steps made, where these are known
+        assert row.tokens_seen == (parse_config(released(row.family, None)).streams[row.stream].predictions_seen(row.step) or row.tokens_seen)
+        return
+    assert row.tokens_seen > 0.99 * pass_tokens
+    again = row.model_copy(update={"tokens_seen": row.tokens_seen + 4096})
+    with pytest.raises(InputError, match=f"tokens_seen {again.tokens_seen}.*{row.tokens_seen}.*what is seen again not counted"):
+        checked(again)
+
+
+def test_n_follows_the_first_pass_and_nothing_else():
+    row = next(row for row in RELEASED if row.slug == "pythia-12b-deduped")
+    every = row.model_copy(update={"tokens_seen": row.step * 1024 * 2048})
+    checked(every, first_pass_rows=None)
+    with pytest.raises(InputError, match=f"tokens_seen {row.tokens_seen}.*has seen {every.tokens_seen}"):
+        checked(row, first_pass_rows=None)
+    # it begins to matter with the step in which it ends
+    for step, seen in ((97_999, 97_999), (98_000, 98_000), (98_001, 98_000), (143_000, 98_000)):
+        checked(row.model_copy(update={"step": step, "revision": f"step{step}", "tokens_seen": seen * 1024 * 2048}))
+
+
+@pytest.mark.parametrize("kind", ["parquet", "hub_dataset"])
+def test_rows_of_a_stream_without_an_order_are_refused_beyond_one_pass(kind):
+    shape = {"kind": kind, "row_tokens": 17, "vocab_size": 64, "first_pass_rows": 250}
+    own = {
+        "parquet": {"path": "rows.parquet", "sha256": "0" * 64, "unbiased": True},
+        "hub_dataset": {"repo": "a/b", "revision": "main", "tokenizer_repo": "a/b", "tokenizer_revision": "main", "end_of_document": 0},
+    }[kind]
+    config = parse_config(DEFAULT | {"streams": DEFAULT["streams"] | {"mine": shape | own}, "certificate": {"quantizer": None}})
+    row = RELEASED[0].model_copy(update={"source": "local", "repo": "folder", "revision": "-", "stream": "mine", "tokens_seen": 4000})
+    checkpoints.check_against([row], config)
+    with pytest.raises(InputError, match=r"tokens_seen 4001\. One pass over stream 'mine' has 4000 predictions, what is seen again not counted"):
+        checkpoints.check_against([row.model_copy(update={"tokens_seen": 4001})], config)
+
+
+def test_whether_rows_of_a_folder_are_what_was_seen_has_to_be_said():
+    own = {"kind": "megatron", "folder": "rows", "rows_per_step": 4, "row_tokens": 17, "vocab_size": 64}
+    with pytest.raises(InputError, match=r"key `streams\.mine\.unbiased` is missing"):
+        parse_config(DEFAULT | {"streams": DEFAULT["streams"] | {"mine": own}})
+    parse_config(DEFAULT | {"streams": DEFAULT["streams"] | {"mine": own | {"unbiased": False}}})
+
+
 def parameters(run, vocab_size):
     """GPT-NeoX with untied embeddings, counted by hand: two vocabularies, final norm, and a block of 12 h^2 + 13 h."""
     h = run.hidden_size

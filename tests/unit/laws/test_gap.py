@@ -70,7 +70,7 @@ def test_the_table_of_published_models_that_comes_with_the_project_is_read():
 @pytest.mark.parametrize(
     ("text", "word"),
     [
-        ("name\tparams\n", "columns"),
+        ("name\tparams\n", "unknown column 'params'"),
         (HEADER + "a\t-1\t5\tx\n", "n_params"),
         (HEADER + "a\t1e9\tmany\tx\n", "n_tokens"),
         (HEADER + "a\t1\t5\tx\na\t2\t5\tx\n", "'a' occurs twice"),

@@ -43,7 +43,7 @@ def opened(hub, waits, tokens, shard_bytes=9001, vocab=VOCAB):
     hub.add_dataset(REPO, {"main": files_of(tokens, shard_bytes)})
     resolved = megatron.resolve_dataset(REPO, "main", waits.patience)
     hub.clear()
-    return megatron.open_stream(resolved, vocab, waits.patience)
+    return megatron.open_stream(resolved, vocab, True, waits.patience)
 
 
 def test_what_a_data_set_is(hub, waits, tokens):
@@ -55,7 +55,7 @@ def test_what_a_data_set_is(hub, waits, tokens):
     assert len(found["index"]["sha256"]) == 64
     # refs, listing, where the index is, three ranges of it
     assert (hub.count("/refs"), hub.count("/tree/"), hub.count("HEAD"), hub.count("GET .*resolve")) == (1, 1, 1, 3)
-    stream = megatron.open_stream(found, VOCAB)
+    stream = megatron.open_stream(found, VOCAB, unbiased=True)
     assert isinstance(stream, Stream)
     assert (stream.rows, stream.row_tokens, stream.vocab_size, stream.unbiased) == (500, 33, VOCAB, True)
 
@@ -74,7 +74,8 @@ def test_rows_across_every_kind_of_edge(hub, waits, shard_bytes):
 def test_a_folder_gives_the_same_rows(tmp_path, tokens):
     for name, data in files_of(tokens, 9001).items():
         (tmp_path / name).write_bytes(data)
-    stream = open_stream("megatron", resolved=megatron.resolve_folder(tmp_path), vocab_size=VOCAB)
+    stream = open_stream("megatron", resolved=megatron.resolve_folder(tmp_path), vocab_size=VOCAB, unbiased=False)
+    assert stream.unbiased is False
     ids = [499, 0, 136, 136, 137]
     assert (stream.read(ids) == tokens[ids]).all()
     (tmp_path / "document-00001-of-00003.bin").write_bytes(b"")
@@ -199,7 +200,7 @@ KILLED = """
 import json, sys
 from scalebound.streams.megatron import open_stream
 resolved, ids, side = map(json.loads, sys.argv[1:])
-open_stream(resolved, 50000).read(ids, resume=side)
+open_stream(resolved, 50000, True).read(ids, resume=side)
 """
 
 
@@ -213,7 +214,7 @@ def test_kill_while_reading_then_again(hub, waits, home, tokens, tmp_path):
     process.kill()
     process.communicate()
     hub.clear()
-    assert (megatron.open_stream(resolved, VOCAB, waits.patience).read(ids, resume=side) == tokens[ids]).all()
+    assert (megatron.open_stream(resolved, VOCAB, True, waits.patience).read(ids, resume=side) == tokens[ids]).all()
     assert hub.count("GET .*bin") <= 70
 
 
@@ -287,13 +288,13 @@ def test_a_shard_that_changed_behind_the_commit(hub, waits, tokens):
     resolved = megatron.resolve_dataset(REPO, "main", waits.patience)
     resolved["shards"][0]["sha256"] = "0" * 64
     with pytest.raises(InputError, match=r"the listing says 0000"):
-        megatron.open_stream(resolved, VOCAB, waits.patience).read([1])
+        megatron.open_stream(resolved, VOCAB, True, waits.patience).read([1])
 
 
 def test_int32_tokens(hub, waits):
     tokens = np.random.default_rng(5).integers(0, 100_000, (50, 17)).astype("<i4")
     hub.add_dataset(REPO, {"main": files_of(tokens, 1111, index=index_of(50, 17, code=4))})
-    stream = megatron.open_stream(megatron.resolve_dataset(REPO, "main", waits.patience), 100_000, waits.patience)
+    stream = megatron.open_stream(megatron.resolve_dataset(REPO, "main", waits.patience), 100_000, True, waits.patience)
     found = stream.read([49, 0, 16])
     assert found.dtype == np.int32
     assert (found == tokens[[49, 0, 16]]).all()
@@ -326,7 +327,7 @@ def test_a_disk_that_fills_while_reading(hub, waits, home, tokens, small_disk):
     assert "OSError: [Errno 28] No space left on device" in error
     hub_client.enlarge_tmpfs(place, kilobytes=1024)
     hub.clear()
-    assert (megatron.open_stream(resolved, VOCAB, waits.patience).read(ids, resume=place / "side") == tokens[ids]).all()
+    assert (megatron.open_stream(resolved, VOCAB, True, waits.patience).read(ids, resume=place / "side") == tokens[ids]).all()
     assert 0 < hub.count("GET .*bin") < 250
 
 
@@ -335,8 +336,8 @@ def test_names_of_a_single_shard(tmp_path, tokens, name):
     (tmp_path / name).write_bytes(tokens.tobytes())
     (tmp_path / "document.idx").write_bytes(index_of(*tokens.shape))
     resolved = megatron.resolve_folder(tmp_path)
-    assert (megatron.open_stream(resolved, VOCAB).read([1, 499]) == tokens[[1, 499]]).all()
+    assert (megatron.open_stream(resolved, VOCAB, True).read([1, 499]) == tokens[[1, 499]]).all()
     # a folder that changes after it was resolved
     (tmp_path / name).write_bytes(tokens.tobytes()[:-2])
     with pytest.raises(InputError, match=r"32998 bytes instead of 33000"):
-        megatron.open_stream(resolved, VOCAB)
+        megatron.open_stream(resolved, VOCAB, True)

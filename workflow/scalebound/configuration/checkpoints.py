@@ -1,6 +1,5 @@
 """The table of checkpoints: one row is one model at one step, with the stream that it saw."""
 
-import csv
 import hashlib
 import json
 import re
@@ -10,9 +9,13 @@ from pydantic import Field, model_validator
 
 from scalebound.configuration.config import parse
 from scalebound.configuration.streams import MADE_HERE
-from scalebound.configuration.types import FOLDER, REPO, REVISION, Model, Slug
-from scalebound.errors import InputError, first_line
+from scalebound.configuration.tab_separated import read_rows
+from scalebound.configuration.types import REPO, REVISION, WORDS, LocalPath, Model, Slug, spelled
+from scalebound.errors import InputError
 from scalebound.hub.branches import step_of
+
+RowRevision = spelled(REVISION + r"|^-$", f"{WORDS[REVISION]}; `-` for a local folder")
+Note = spelled(r"^[^\t\r\n]*$", "write one line without tabs")
 
 
 class Checkpoint(Model):
@@ -21,12 +24,12 @@ class Checkpoint(Model):
     slug: Slug
     family: Slug
     source: Literal["trained", "hub", "local"] = Field(description="where the weights come from")
-    repo: str = Field(pattern=FOLDER, description="trained: the training run; hub: owner/name; local: a folder with config.json and safetensors")
-    revision: str = Field(pattern=REVISION + r"|^-$", description="trained: `step` and the step; hub: branch, tag or commit; local: `-`")
+    repo: LocalPath = Field(description="trained: the training run; hub: owner/name; local: a folder with config.json and safetensors")
+    revision: RowRevision = Field(description="trained: `step` and the step; hub: branch, tag or commit; local: `-`")
     step: int = Field(ge=1)
     tokens_seen: int = Field(ge=1, description="distinct predictions that the optimizer has seen: n of the bounds")
     stream: Slug
-    note: str = Field("", max_length=500, pattern=r"^[^\t\r\n]*$", description="what a reader of the tables should know; optional column")
+    note: Note = Field("", max_length=500, description="what a reader of the tables should know; optional column")
 
     @model_validator(mode="after")
     def _repo_of_the_source(self):
@@ -40,6 +43,7 @@ class Checkpoint(Model):
 COLUMNS = tuple(Checkpoint.model_fields)
 OPTIONAL = ("note",)
 _INTEGERS = ("step", "tokens_seen")
+_AGAIN = "what is seen again not counted"
 _WHOLE = re.compile(r"[0-9]{1,18}")
 
 
@@ -49,16 +53,7 @@ def read_table(path):
     Raises:
         InputError: unknown or missing columns, a value out of range, a slug that occurs twice in a family.
     """
-    try:
-        with open(path, newline="", encoding="utf-8") as handle:
-            lines = list(csv.reader((line for line in handle if not line.startswith("#")), delimiter="\t"))
-    except (OSError, ValueError, csv.Error) as error:
-        remedy = "Name the table of checkpoints under `checkpoints` in the configuration"
-        raise InputError(path, "no such file" if isinstance(error, FileNotFoundError) else f"no table ({first_line(error)})", remedy) from None
-    if not lines:
-        raise InputError(path, "empty table", f"Start it with the columns {' '.join(COLUMNS)}, separated by tabs")
-    _check_columns(path, lines[0])
-    rows = [_row(path, number, lines[0], values) for number, values in enumerate(lines[1:], start=2) if values]
+    rows = [_row(where, fields) for where, fields in read_rows(path, COLUMNS, OPTIONAL)]
     _check_slugs(path, rows)
     return rows
 
@@ -102,7 +97,7 @@ def _check_trained(row, config, where):
         raise InputError(where, f"step {row.step} is not kept by run {row.repo!r}", f"Kept steps: {kept}")
     expected = run.rows_seen(row.step) * (config.streams[row.stream].row_tokens - 1)
     if row.tokens_seen != expected:
-        raise InputError(where, f"tokens_seen {row.tokens_seen}", f"Step {row.step} of run {row.repo!r} has seen {expected}, what it saw again not counted")
+        raise InputError(where, f"tokens_seen {row.tokens_seen}", f"Step {row.step} of run {row.repo!r} has seen {expected}, {_AGAIN}")
 
 
 def _check_released(row, stream, where):
@@ -110,34 +105,20 @@ def _check_released(row, stream, where):
         raise InputError(
             where, f"stream {row.stream!r} of kind {stream.kind}", "Such a stream is as long as a training run needs: give source trained, or another stream"
         )
-    if stream.predictions_per_step is not None and row.tokens_seen != row.step * stream.predictions_per_step:
-        expected = row.step * stream.predictions_per_step
-        raise InputError(where, f"tokens_seen {row.tokens_seen}", f"Step {row.step} of stream {row.stream!r} has seen {expected}")
+    expected, most = stream.predictions_seen(row.step), stream.most_predictions
+    if expected is not None and row.tokens_seen != expected:
+        raise InputError(where, f"tokens_seen {row.tokens_seen}", f"Step {row.step} of stream {row.stream!r} has seen {expected}, {_AGAIN}")
+    if most is not None and row.tokens_seen > most:
+        raise InputError(where, f"tokens_seen {row.tokens_seen}", f"One pass over stream {row.stream!r} has {most} predictions, {_AGAIN}")
     if step_of(row.revision) not in (None, row.step):
         raise InputError(where, f"revision {row.revision!r} at step {row.step}", "Make them equal")
 
 
-def _check_columns(path, header):
-    unknown = [name for name in header if name not in COLUMNS]
-    missing = [name for name in COLUMNS if name not in header and name not in OPTIONAL]
-    if unknown:
-        raise InputError(path, f"unknown column {unknown[0]!r}", f"The columns are {' '.join(COLUMNS)}")
-    if missing:
-        raise InputError(path, f"column {missing[0]!r} is missing", f"The columns are {' '.join(COLUMNS)}")
-    if len(set(header)) != len(header):
-        raise InputError(path, "a column occurs twice", f"The columns are {' '.join(COLUMNS)}")
-
-
-def _row(path, number, header, values):
-    where = f"{path}, line {number}"
-    if len(values) != len(header):
-        raise InputError(where, f"{len(values)} values for {len(header)} columns", "Separate columns by single tabs")
-    fields = dict(zip(header, values))
+def _row(where, fields):
     for name in _INTEGERS:
         if not _WHOLE.fullmatch(fields[name]):
-            raise InputError(where, f"{name} {fields[name][:60]!r}", "Write a whole number without separators")
-        fields[name] = int(fields[name])
-    return parse(Checkpoint, fields, where)
+            raise InputError(where, f"{name} {fields[name][:60]!r}", "Write a whole number without separators, point or exponent")
+    return parse(Checkpoint, fields | {name: int(fields[name]) for name in _INTEGERS}, where)
 
 
 def _check_slugs(path, rows):

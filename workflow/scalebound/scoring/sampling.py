@@ -30,5 +30,6 @@ def rows_to_draw_from(stream, tokens_seen, ordered=True):
         return stream.rows
     seen = rows_seen(tokens_seen, stream.row_tokens)
     if seen > stream.rows:
-        raise InputError("tokens_seen", f"{tokens_seen} are {seen} rows, the stream has {stream.rows}", "Correct the table of checkpoints")
+        remedy = "Correct the table of checkpoints; where rows were read again, give the stream first_pass_rows"
+        raise InputError("tokens_seen", f"{tokens_seen} are {seen} rows, the stream has {stream.rows} to draw from", remedy)
     return seen

@@ -7,19 +7,21 @@ and in which mixture stays unknown, so `unbiased` is false and everything comput
 
 from concurrent.futures import ThreadPoolExecutor
 from fnmatch import fnmatchcase
-from itertools import groupby
-from pathlib import Path
+from itertools import groupby, pairwise
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from scalebound.errors import InputError
 from scalebound.hub.retrying import PATIENCE, first_line
 from scalebound.progress import progress
 from scalebound.streams.protocol import check_ids, check_tokens, token_type
+from scalebound.streams.text_tokenizer import load_tokenizer
 
 CONNECTIONS = 8
+TEXT_AT_ONCE = 2**20  # bytes tokenized together: until they are packed, their tokens take some hundred times as much as after it
 MOST_FILES = 2000  # footers are read of every file: more would be a long series of small requests
 
 
@@ -49,22 +51,42 @@ def resolve_dataset(repo, revision, text_column="text", files="*.parquet", patie
     return {"repo": repo, "commit": commit, "text_column": text_column, "files": described}
 
 
-def open_stream(resolved, tokenizer, eod, row_tokens, vocab_size, groups, seed, patience=PATIENCE):
+def open_stream(resolved, tokenizer, end_of_document, row_tokens, vocab_size, groups, seed, begin_of_document=None, patience=PATIENCE):
     """Read, tokenize and cut `groups` row groups, drawn uniformly without replacement (network).
 
     Args:
         tokenizer: folder of a fetched checkpoint, or a `tokenizer.json`.
-        eod: token id that ends each document.
+        end_of_document: token id that ends each document.
+        begin_of_document: token id that begins each document; None: no such token.
     """
-    encode, rows = load_tokenizer(tokenizer), []
+    loaded, rows = load_tokenizer(tokenizer), []
+    for notice in notices(*loaded.around(), begin_of_document, end_of_document):
+        print(f"notice: {notice}")
     with progress(groups, "row groups", f"documents of {resolved['repo']}") as bar:
-        for texts in _drawn_texts(resolved, draw_groups(resolved, groups, seed), patience):
-            cut = cut_rows(encode(texts), eod, row_tokens)
-            check_tokens(cut, vocab_size, resolved["repo"])
-            # a run's groups are 100 million tokens: they are kept as narrow as they go
-            rows.append(cut.astype(token_type(vocab_size)))
+        for column in _drawn_columns(resolved, draw_groups(resolved, groups, seed), patience):
+            parts = []
+            for texts in batches(column):
+                tokens = join_documents(loaded.encode(texts), end_of_document, begin_of_document)
+                check_tokens(tokens, vocab_size, resolved["repo"])
+                # a run's groups are 100 million tokens: they are kept as narrow as they go
+                parts.append(tokens.astype(token_type(vocab_size)))
+            if parts:
+                rows.append(cut_rows(np.concatenate(parts), row_tokens))
             bar.update(1)
-    return TextStream(np.concatenate(rows), vocab_size, resolved["repo"])
+    return TextStream(np.concatenate(rows) if rows else np.empty((0, row_tokens)), vocab_size, resolved["repo"])
+
+
+def notices(before, after, begin_of_document, end_of_document):
+    """What to say of a tokenizer that puts other tokens around a text than the configuration says that training did."""
+    said, key = [] if begin_of_document is None else [begin_of_document], "begin_of_document"
+    if before and list(before) != said:
+        yield f"the tokenizer begins a text with {_ids(before)}, {key} says {_ids(said)}, and so do the rows: set it to what the checkpoints were trained on"
+    if after and list(after) != [end_of_document]:
+        yield f"the tokenizer ends a text with {_ids(after)}, end_of_document says {end_of_document}, and so do the rows"
+
+
+def _ids(tokens):
+    return ", ".join(map(str, tokens)) or "none"
 
 
 def draw_groups(resolved, groups, seed):
@@ -76,37 +98,20 @@ def draw_groups(resolved, groups, seed):
     return [every[k] for k in sorted(chosen.tolist())]
 
 
-def load_tokenizer(place):
-    """Function from a list of texts to a list of lists of ids, with no special token added. Raises InputError when `place` holds none."""
-    place = Path(place)
-    if place.is_file():
-        from tokenizers import Tokenizer
-
-        try:
-            fast = Tokenizer.from_file(str(place))
-        except Exception as error:  # tokenizers raises bare Exception
-            raise InputError(place, f"not a tokenizer ({str(error).splitlines()[0]})", "Give a tokenizer.json") from None
-        # a document may spell a special token; as data it is plain text
-        fast.encode_special_tokens = True
-        return lambda texts: [encoding.ids for encoding in fast.encode_batch(texts, add_special_tokens=False)]
-    from transformers import AutoTokenizer
-
-    try:
-        loaded = AutoTokenizer.from_pretrained(place, local_files_only=True, trust_remote_code=False, split_special_tokens=True)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(place, f"no tokenizer ({str(error).splitlines()[0]})", "Give the folder of a fetched checkpoint with its tokenizer files") from None
-    return lambda texts: loaded(texts, add_special_tokens=False, verbose=False)["input_ids"]
+def join_documents(documents, end, begin=None):
+    """int32 [tokens]: lists of token ids one behind the other, each ended by the id `end` and, where there is one, begun by `begin`."""
+    before, after = ([] if begin is None else [np.int32([begin])]), np.int32([end])
+    return np.concatenate([np.empty(0, dtype=np.int32), *(part for ids in documents for part in (*before, np.asarray(ids, dtype=np.int32), after))])
 
 
-def cut_rows(documents, eod, row_tokens):
-    """Rows int64 [m, row_tokens] of token lists, each ended by `eod`; what is left at the end makes no row.
+def cut_rows(tokens, row_tokens):
+    """Rows [m, row_tokens] of a text's tokens; what is left at the end makes no row.
 
     A row begins with the last token of the one before, so that every token but the first is predicted once.
     """
-    joined = np.concatenate([np.append(np.asarray(ids, dtype=np.int64), eod) for ids in documents] or [np.empty(0, dtype=np.int64)])
-    count = max(0, (len(joined) - 1) // (row_tokens - 1))
-    starts = np.arange(count)[:, None] * (row_tokens - 1)
-    return joined[starts + np.arange(row_tokens)]
+    if len(tokens) < row_tokens:
+        return np.empty((0, row_tokens), dtype=tokens.dtype)
+    return np.lib.stride_tricks.sliding_window_view(tokens, row_tokens)[:: row_tokens - 1].copy()
 
 
 class TextStream:
@@ -149,18 +154,31 @@ def _documents_by_group(repo, commit, identity, text_column, patience):
         return [file.metadata.row_group(k).num_rows for k in range(file.metadata.num_row_groups)]
 
 
-def _drawn_texts(resolved, drawn, patience):
-    """Yield the documents of each drawn row group; each file is opened once, and only its text column is transferred."""
+def _drawn_columns(resolved, drawn, patience):
+    """Yield the text column of each drawn row group; each file is opened once, and nothing else of it is transferred."""
     column = resolved["text_column"]
     for index, chosen in groupby(drawn, key=lambda pair: pair[0]):
         identity = resolved["files"][index]
         try:
             with _open(resolved["repo"], resolved["commit"], identity, patience) as file:
                 for _, group in chosen:
-                    yield [text for text in file.read_row_group(group, columns=[column])[column].to_pylist() if text]
+                    texts = file.read_row_group(group, columns=[column])[column]
+                    # that they are UTF-8, too, which is what the type of the column promises
+                    texts.validate(full=True)
+                    yield texts
         except (pa.ArrowException, OSError) as error:
             remedy = "Run again; if it stays so, name another revision"
             raise InputError(f"{resolved['repo']}: {identity['path']}", f"damaged ({first_line(error)})", remedy) from None
+
+
+def batches(column):
+    """Yield the texts of a column that hold something, about TEXT_AT_ONCE bytes at a time."""
+    ends = np.cumsum(pc.fill_null(pc.binary_length(column), 0).to_numpy(), dtype=np.int64)
+    edges = [0, *(np.flatnonzero(np.diff(ends // TEXT_AT_ONCE)) + 1), len(column)]
+    for begin, end in pairwise(edges):
+        texts = [text for text in column.slice(begin, end - begin).to_pylist() if text]
+        if texts:
+            yield texts
 
 
 def resolve_tokenizer(repo, revision, patience=PATIENCE):

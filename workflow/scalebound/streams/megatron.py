@@ -56,9 +56,13 @@ def resolve_folder(folder):
     return {"folder": str(folder), **_checked(facts, shards, folder), "index": index}
 
 
-def open_stream(resolved, vocab_size, patience=PATIENCE, connections=CONNECTIONS):
-    """The stream of `resolve_dataset`'s or `resolve_folder`'s answer; opening it costs no request."""
-    return MegatronStream(resolved, vocab_size, patience, connections)
+def open_stream(resolved, vocab_size, unbiased, patience=PATIENCE, connections=CONNECTIONS):
+    """The stream of `resolve_dataset`'s or `resolve_folder`'s answer; opening it costs no request.
+
+    Args:
+        unbiased: whether a checkpoint read the rows in this order, so that a uniform draw of the first ones is one of what it saw.
+    """
+    return MegatronStream(resolved, vocab_size, unbiased, patience, connections)
 
 
 class LocalFile:
@@ -80,15 +84,10 @@ class LocalFile:
 
 
 class MegatronStream:
-    """Rows of a resolved data set (see `protocol.Stream`).
+    """Rows of a resolved data set (see `protocol.Stream`)."""
 
-    A uniform draw from the rows that a checkpoint saw is unbiased, since the order of the file is that of training.
-    """
-
-    unbiased = True
-
-    def __init__(self, resolved, vocab_size, patience=PATIENCE, connections=CONNECTIONS):
-        self._connections = connections
+    def __init__(self, resolved, vocab_size, unbiased, patience=PATIENCE, connections=CONNECTIONS):
+        self.unbiased, self._connections = unbiased, connections
         self.rows, self.row_tokens, self.vocab_size = resolved["rows"], resolved["row_tokens"], vocab_size
         self._dtype = np.dtype(resolved["token_type"])
         self._where = resolved.get("repo") or resolved["folder"]

@@ -21,9 +21,9 @@ def describe(settings, hub):
         InputError: it is not there, damaged, or has other rows than the configuration says.
     """
     found = _DESCRIBE[settings.kind](settings, Patience(attempts=hub.attempts))
-    if found.get("row_tokens", settings.row_tokens) != settings.row_tokens:
-        where = settings.repo or settings.folder
-        raise InputError(where, f"rows of {found['row_tokens']} tokens, the configuration says {settings.row_tokens}", "Correct row_tokens of the stream")
+    # a text dataset has no rows before its documents are cut
+    if "rows" in found:
+        _check_rows(found["rows"], found["row_tokens"], settings)
     return found
 
 
@@ -39,9 +39,9 @@ def open_local(listing, path):
         raise InputError(path, f"a stream of kind {settings.kind} on the hub", "Draw from it with fetch-windows")
     _check_found(listing, settings, path)
     if settings.kind == "megatron":
-        return _Megatron(listing["found"], settings)
+        return _checked(megatron.open_stream(listing["found"], settings.vocab_size, settings.unbiased), settings)
     _check_parquet(settings)
-    return _check_rows(parquet.open_stream(settings.path, settings.vocab_size, settings.unbiased), settings)
+    return _checked(parquet.open_stream(settings.path, settings.vocab_size, settings.unbiased), settings)
 
 
 def open_remote(listing, path, hub, seed):
@@ -55,23 +55,16 @@ def open_remote(listing, path, hub, seed):
         raise InputError(path, f"a stream of kind {settings.kind} on this machine", "Draw from it with sample")
     _check_found(listing, settings, path)
     if settings.kind == "megatron":
-        return _Megatron(listing["found"], settings, patience, hub.connections)
+        return _checked(megatron.open_stream(listing["found"], settings.vocab_size, settings.unbiased, patience, hub.connections), settings)
     tokenizer = hub_dataset.fetch_tokenizer(listing["found"]["tokenizer"], patience)
-    wanted = (settings.end_of_document, settings.row_tokens, settings.vocab_size, settings.row_groups, seed)
-    return hub_dataset.open_stream(listing["found"], tokenizer, *wanted, patience=patience)
+    cut = (settings.end_of_document, settings.row_tokens, settings.vocab_size, settings.row_groups, seed)
+    stream = hub_dataset.open_stream(listing["found"], tokenizer, *cut, begin_of_document=settings.begin_of_document, patience=patience)
+    return _checked(stream, settings)
 
 
 def _check_found(listing, settings, path):
     check_keys(listing, {"found": dict}, path)
     check_keys(listing["found"], _FOUND.get(settings.kind, {}), path)
-
-
-class _Megatron(megatron.MegatronStream):
-    """Rows in training order, of a checkpoint that read them in this order or, as the configuration says, in another."""
-
-    def __init__(self, found, settings, *reading):
-        super().__init__(found, settings.vocab_size, *reading)
-        self.unbiased = settings.unbiased
 
 
 def _describe_made_here(settings, patience):
@@ -99,10 +92,25 @@ def _check_parquet(settings):
         raise InputError(settings.path, f"sha256 {found}, the configuration says {settings.sha256}", "Restore the file, or correct sha256 of the stream")
 
 
-def _check_rows(stream, settings):
-    if stream.row_tokens != settings.row_tokens:
-        raise InputError(settings.path, f"rows of {stream.row_tokens} tokens, the configuration says {settings.row_tokens}", "Correct row_tokens of the stream")
+def _checked(stream, settings):
+    """The stream, which ends with its first pass: no draw may reach what was read again."""
+    _check_rows(stream.rows, stream.row_tokens, settings)
+    stream.rows = min(stream.rows, settings.first_pass_rows or stream.rows)
     return stream
+
+
+def _check_rows(rows, row_tokens, settings):
+    """Raise InputError where the stream is not what its section of the configuration says.
+
+    One in training order holds all rows of the first pass and may hold those of later ones; of one without an order, any row
+    may be drawn, and so there may be no more of them than were to be trained on.
+    """
+    where = getattr(settings, "repo", None) or getattr(settings, "folder", None) or settings.path
+    if row_tokens != settings.row_tokens:
+        raise InputError(where, f"rows of {row_tokens} tokens, the configuration says {settings.row_tokens}", "Correct row_tokens of the stream")
+    first = settings.first_pass_rows
+    if first is not None and (rows < first if settings.ordered else rows > first):
+        raise InputError(where, f"{rows} rows, the configuration says that the first pass has {first}", "Correct first_pass_rows of the stream")
 
 
 _DESCRIBE = {

@@ -17,6 +17,7 @@ def listing(section, stream):
     facts = [("kind", kind), ("place", _place(settings, found))]
     facts += [("tokens of a row", whole(settings["row_tokens"])), ("vocabulary V", whole(settings["vocab_size"]))]
     facts += [("rows", whole(found["rows"]))] if "rows" in found else []
+    facts += [("rows of the first pass", whole(settings["first_pass_rows"]))] if settings.get("first_pass_rows") else []
     facts += [("sha256", str(found["sha256"]))] if "sha256" in found else []
     facts += [("a draw from it is", "approximate: no uniform draw of what the checkpoints saw" if is_approximate(settings) else "unbiased")]
     files = [*found.get("shards", []), *([found["index"]] if "index" in found else []), *found.get("files", [])]
