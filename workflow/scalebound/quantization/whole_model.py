@@ -8,7 +8,7 @@ is both embedding and head is rounded against the head's inputs in the unquantiz
 from scalebound.progress import progress
 from scalebound.quantization.calibration import moments_by_block, second_moments
 from scalebound.quantization.workbench import Workbench
-from scalebound.scoring.scoring import batch_windows, check_length
+from scalebound.scoring.scoring import batch_windows
 
 
 def quantize_model(model, parameters, settings, calibration, name="model"):
@@ -27,7 +27,6 @@ def quantize_model(model, parameters, settings, calibration, name="model"):
 
 
 def _round_layers(model, bench, calibration):
-    check_length(model, calibration)
     size = batch_windows(model, calibration.shape[1])
     tied = bench.names("tied")
     if tied:

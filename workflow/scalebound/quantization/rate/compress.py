@@ -15,7 +15,7 @@ from scalebound.quantization.rate import message
 from scalebound.quantization.rate.initial import RateRounder, assign, theoretical_exponent
 from scalebound.quantization.rate.tuning import tune
 from scalebound.quantization.whole_model import gptq_share
-from scalebound.scoring.scoring import check_windows, score
+from scalebound.scoring.scoring import score
 
 STRIDE = 2  # quarters of an octave between rates of the search
 FLAT = 0.01  # nats between prices that are the same for the search
@@ -84,7 +84,6 @@ def compress(model, parameters, settings, calibration, tuning, predictions):
     """
     if predictions < 1:
         raise InputError("predictions", f"{predictions}", "A checkpoint must have seen at least one token")
-    check_windows(model, calibration)
     steps = settings.tuning.steps(predictions, calibration.shape[1] - 1)
     if steps and not len(tuning):
         raise InputError("tuning", "no windows", "Draw some, or set tuning.share_of_training to 0")

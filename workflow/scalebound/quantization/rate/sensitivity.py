@@ -10,6 +10,7 @@ import torch
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from scalebound.errors import InputError, first_line
 from scalebound.quantization.calibration import LINEAR
 
 
@@ -61,7 +62,12 @@ def _backward(model, window, generator, lookups):
         logits = model(input_ids=window).logits[0].float()
     with torch.no_grad():
         labels = torch.multinomial(logits.softmax(-1).cpu(), 1, generator=generator)[:, 0].to(logits.device)
-    torch.nn.functional.cross_entropy(logits, labels, reduction="sum").backward()
+    loss = torch.nn.functional.cross_entropy(logits, labels, reduction="sum")
+    try:
+        loss.backward()
+    except Exception as error:  # whatever a model of transformers raises that computes forwards and not back: Reformer out of training
+        found = f"its gradient cannot be computed: {first_line(error)}"
+        raise InputError("model", found, "Take a quantizer of another method than `coded` for it") from None
 
 
 def _squares(store, name):
