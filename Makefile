@@ -11,7 +11,7 @@ FIND_LINKS := $(if $(PIP_FIND_LINKS),--find-links $(PIP_FIND_LINKS))
 SNAKEMAKE := .venv/bin/snakemake --cores $(CORES)
 READY := .venv/.ready
 
-.PHONY: all run full overnight prose oracle paper paper-plan summary test lint lock smoke clean
+.PHONY: all run full overnight prose oracle paper paper-plan summary test fuzz lint lock smoke clean
 
 all: run
 	@$(MAKE) --no-print-directory results/report.html summary
@@ -27,6 +27,10 @@ summary: | $(READY)
 
 test: $(READY)
 	.venv/bin/pytest
+
+# random models of every causal architecture of transformers through every step; another draw: SCALEBOUND_FUZZ_SEED=1 make fuzz
+fuzz: $(READY)
+	SCALEBOUND_FUZZ=all .venv/bin/pytest tests/unit/models/test_every_architecture.py
 
 smoke: $(READY)
 	$(SNAKEMAKE) --configfile config/smoke.yaml
