@@ -13,7 +13,7 @@ SNAKEMAKE := .venv/bin/snakemake --cores $(CORES)
 QUIET := --quiet rules host progress reason
 READY := .venv/.ready
 
-.PHONY: all run full overnight prose oracle paper paper-plan summary docs docs-results test lint lock conda-lock smoke clean
+.PHONY: all run full overnight prose oracle paper paper-plan summary docs docs-results test fuzz lint lock conda-lock smoke clean
 
 all: run
 	@$(MAKE) --no-print-directory results/report.html summary
@@ -39,6 +39,10 @@ docs-results: $(READY)
 
 test: $(READY)
 	.venv/bin/pytest
+
+# random models of every causal architecture of transformers through every step; another draw: SCALEBOUND_FUZZ_SEED=1 make fuzz
+fuzz: $(READY)
+	SCALEBOUND_FUZZ=all .venv/bin/pytest tests/unit/models/test_every_architecture.py
 
 smoke: $(READY)
 	$(SNAKEMAKE) --configfile config/smoke.yaml

@@ -14,7 +14,7 @@ HEADER = "\t".join(PUBLISHED)
 def ours(*rows):
     """(checkpoint, n_params, quantizer, loss, paper, azuma)."""
     columns = ["checkpoint", "n_params", "quantizer", "train_loss", "paper_bound", "azuma_bound"]
-    return pd.DataFrame(rows, columns=columns).assign(n_tokens=1000, sampling="unbiased")
+    return pd.DataFrame(rows, columns=columns).assign(n_tokens=1000, sampling="unbiased", gptq_share=1.0)
 
 
 def published(tmp_path, *lines):
@@ -44,6 +44,15 @@ def test_rows_of_one_side_stay_with_empty_cells(tmp_path):
     assert table.loc["absent", ["n_params", "train_loss", "paper_bound_difference"]].isna().all()
     assert table.loc["small", ["train_loss_published", "paper_bound_difference"]].isna().all()
     assert table.loc["small", "paper_bound"] == 2.0
+
+
+def test_bounds_of_a_model_that_gptq_covered_too_little_of_are_not_compared(tmp_path):
+    bounds = ours(("most", 10, "gptq-4", 2.0, 5.0, 7.0), ("part", 20, "gptq-4", 2.0, 5.0, 7.0)).assign(gptq_share=[0.9, 0.89])
+    most, part = compared(bounds, published(tmp_path, "most\t2\t4\t7", "part\t2\t4\t7")).itertuples()
+    assert (most.status, most.paper_bound, most.paper_bound_difference) == ("compared", 5.0, 1.0)
+    assert (part.status, part.train_loss, part.train_loss_difference) == ("other recipe", 2.0, 0.0)
+    assert pd.isna([part.paper_bound, part.azuma_bound, part.paper_bound_difference]).all()
+    assert bounds["paper_bound"].tolist() == [5.0, 5.0]
 
 
 def test_counts_stay_whole_where_a_row_is_missing(tmp_path):

@@ -44,7 +44,7 @@ def table():
                     "azuma_bound": 7 - 0.5 * k,
                 }
                 row |= {"vocab_size": 512, "C": 0.14, "sigma": 0.3 + 0.1 * k, "coded_bits_per_param": bits + 0.5, "freedman_bound_coded": 5.9 - 0.5 * k}
-                row |= {"term_parameters_per_token": 0.9, "term_loss_variation": 0.2, "term_smoothing": 0.4, "term_quantization_gap": 0.01}
+                row |= {"term_parameters_per_token": 0.9, "term_loss_variation": 0.2, "term_smoothing": 0.4, "term_quantization_gap": 0.01, "gptq_share": 1.0}
                 rows.append(row)
     return pd.DataFrame(rows)
 
@@ -213,6 +213,37 @@ def test_every_method_has_a_look_of_its_own_in_the_figure_of_rates():
 def test_a_missing_quantizer_is_an_error():
     with pytest.raises(InputError, match="no row of quantizer 'gptq-5'"):
         draw(table(), "terms", "gptq-5", "bounds.csv")
+
+
+def texts(drawn):
+    return [text.get_text() for text in drawn.texts]
+
+
+@pytest.mark.parametrize("figure", ["bounds_by_size", "terms", "loss_variation"])
+def test_figures_of_the_recipe_name_the_checkpoints_that_gptq_covered_too_little_of(figure):
+    partly = table()
+    partly.loc[partly["n_params"] == SIZES[1], "gptq_share"] = 0.43
+    assert texts(draw(partly, figure, "gptq-4", "t")) == ["not the paper's recipe, m45000: GPTQ share 0.43"]
+    assert texts(draw(partly[partly["n_params"] != SIZES[1]], figure, "gptq-4", "t")) == []
+
+
+def test_a_certificate_without_a_recipe_begins_its_line_a_step_later():
+    some = certificates()
+    some.loc[0, ["paper_recipe", "gap_ratio"]] = np.nan
+    axes = draw(some, "certificates", "gptq-4", "t").axes[0]
+    assert [np.isnan(line.get_ydata()[0]) for line in axes.lines] == [True, False, False, False]
+    labels = [text.get_text() for text in axes.get_legend().get_texts()]
+    assert ["gap" in label for label in labels] == [False, True, True, True]
+    none = certificates().assign(paper_recipe=np.nan, gap_ratio=np.nan)
+    steps, without = (len(draw(made, "certificates", "gptq-4", "t").axes[0].get_xticks()) for made in (certificates(), none))
+    assert without == steps - 1
+
+
+def test_what_was_not_run_and_what_is_another_recipe_is_written_beside_the_published():
+    compared = comparison()
+    compared.loc[1, ["status", "paper_bound", "azuma_bound"]] = ["other recipe", np.nan, np.nan]
+    written = [text.get_text() for text in draw(compared, "comparison", "gptq-4", "t").axes[0].texts]
+    assert written == ["not all by GPTQ", "not run"]
 
 
 def test_bounds_far_above_log_v_are_marked_and_not_drawn():

@@ -7,6 +7,7 @@ import torch
 from scalebound.errors import InputError
 from scalebound.quantization import gptq, grid, rtn
 from scalebound.quantization.integers import check, group_width
+from scalebound.quantization.products import Part
 
 
 def problem(rows, columns, samples=200, seed=0):
@@ -90,24 +91,74 @@ def test_uncorrelated_inputs_give_the_codes_of_rounding_to_nearest(bits):
     assert np.array_equal(gptq.quantize(weights, hessian, bits).tensor.codes, rtn.quantize(weights, bits, 0).codes)
 
 
-def test_columns_without_input_become_zero_and_the_others_are_as_without_them():
+@pytest.mark.parametrize("group", [0, 5])
+def test_columns_without_input_are_rounded_to_nearest_and_the_others_are_as_without_them(group):
     weights, hessian = problem(6, 20)
-    # groups of 5 columns: the second group is dead as a whole, so that grids of the others do not see it
-    dead, alive = list(range(5, 10)), [k for k in range(20) if not 5 <= k < 10]
-    hessian[dead, :] = 0
-    hessian[:, dead] = 0
-    tensor = gptq.quantize(weights, hessian, 3, 5, 1e-12).tensor
-    check(tensor, "layer")
-    assert (tensor.dequantize()[:, dead] == 0).all()
-    # with so little damping the mean of the diagonal, which the dead columns enter, does not matter
-    assert np.array_equal(tensor.codes[:, alive], gptq.quantize(weights[:, alive], hessian[alive][:, alive], 3, 5, 1e-12).tensor.codes)
+    # groups of 5 columns: the second group is silent as a whole, so that grids of the others do not see it
+    silent, heard = list(range(5, 10)), [k for k in range(20) if not 5 <= k < 10]
+    hessian[silent, :] = 0
+    hessian[:, silent] = 0
+    found = gptq.quantize(weights, hessian, 3, group, 0.3).tensor
+    check(found, "layer")
+    nearest = rtn.quantize(weights, 3, group)
+    assert np.array_equal(found.codes[:, silent], nearest.codes[:, silent])
+    assert not (found.dequantize()[:, silent] == 0).all()
+    if group:
+        # damping is a share of the mean over the columns that heard something: with the others in it, it would be a quarter less
+        alone = gptq.quantize(weights[:, heard], hessian[heard][:, heard], 3, group, 0.3).tensor
+        assert np.array_equal(found.codes[:, heard], alone.codes)
+        less = gptq.quantize(weights[:, heard], hessian[heard][:, heard], 3, group, 0.3 * len(heard) / 20).tensor
+        assert not np.array_equal(found.codes[:, heard], less.codes)
 
 
-def test_a_layer_that_only_ever_saw_zeros_becomes_zero():
+def test_a_layer_that_only_ever_saw_zeros_is_rounded_to_nearest():
     weights, hessian = problem(3, 7)
     result = gptq.quantize(weights, torch.zeros_like(hessian), 2)
-    assert (result.tensor.dequantize() == 0).all()
+    assert np.array_equal(result.tensor.codes, rtn.quantize(weights, 2, 0).codes)
     assert not result.escalated
+
+
+def experts(count=4, outputs=6, inputs=10):
+    """A parameter [count, outputs, inputs], the part of each expert in it, and a second moment for each."""
+    weight = torch.stack([problem(outputs, inputs, seed=k)[0] for k in range(count)]).float()
+    parts = [Part(k * outputs * inputs, (outputs, inputs), (inputs, 1)) for k in range(count)]
+    return weight, {part: problem(outputs, inputs, seed=k)[1] for k, part in enumerate(parts)}
+
+
+@pytest.mark.parametrize("group", [0, 4])
+def test_each_part_of_a_parameter_is_rounded_against_its_own_moment(group):
+    weight, moments = experts()
+    found = gptq.quantize_parts(weight, "fused", moments, 3, group)
+    assert (found.share, found.tensor.scales.shape) == (1.0, (24, 1 if group == 0 else 3))
+    for k, (part, moment) in enumerate(moments.items()):
+        alone = gptq.quantize(weight[k], moment, 3, group).tensor
+        assert np.array_equal(found.tensor.codes[6 * k : 6 * k + 6], alone.codes), part
+        assert np.array_equal(found.tensor.scales[6 * k : 6 * k + 6], alone.scales)
+
+
+def test_parts_that_lie_transposed_lose_less_than_rounding_to_nearest_on_the_same_grids():
+    weight, moments = experts()
+    turned = weight.transpose(1, 2).contiguous()
+    moments = {Part(k * 60, (6, 10), (1, 6)): moment for k, moment in enumerate(moments.values())}
+    found = gptq.quantize_parts(turned, "fused", moments, 3)
+    nearest = rtn.quantize(turned.reshape(40, 6), 3, 0)
+    assert np.array_equal(found.tensor.scales, nearest.scales)
+    for part, moment in moments.items():
+        lost = []
+        for tensor in (found.tensor, nearest):
+            difference = part.of(turned - torch.from_numpy(tensor.dequantize()).reshape(4, 10, 6)).double()
+            lost.append(float(torch.trace(difference @ moment @ difference.T)))
+        assert lost[0] < 0.7 * lost[1]
+
+
+def test_parts_that_no_input_reached_or_that_overlap_are_rounded_to_nearest_or_once():
+    weight, moments = experts()
+    (first, moment), (second, _), *_ = moments.items()
+    overlapping = Part(30, (6, 10), (10, 1))  # half of each of the first two
+    found = gptq.quantize_parts(weight, "fused", {first: moment, second: torch.zeros_like(moment), overlapping: moment}, 3)
+    assert found.share == 0.25
+    assert np.array_equal(found.tensor.codes[:6], gptq.quantize(weight[0], moment, 3).tensor.codes)
+    assert np.array_equal(found.tensor.codes[6:], rtn.quantize(weight.reshape(24, 10), 3, 0).codes[6:])
 
 
 def test_weights_and_hessian_are_not_changed():

@@ -10,7 +10,7 @@ from scalebound.configuration.rate import RateSettings
 from scalebound.quantization.rate import initial, sensitivity
 from scalebound.quantization.rate.exponents import split_exponents
 from scalebound.quantization.rate.initial import RateRounder, theoretical_exponent
-from scalebound.quantization.rate.rounding import round_matrix
+from scalebound.quantization.rate.rounding import Order
 from scalebound.quantization.rate.steps import exponents, step_sizes
 from scalebound.scoring.scoring import score
 
@@ -37,7 +37,8 @@ def test_step_sizes_are_powers_of_the_fourth_root_of_two():
 def test_errors_that_are_fed_forward_cost_less_than_rounding_to_nearest():
     generator = torch.Generator().manual_seed(1)
     weights, hessian = torch.randn(24, 40, generator=generator, dtype=torch.float64), moments(40, 2)
-    codes, latent, steps = round_matrix(weights, hessian, lambda _: torch.full((24, 40), 0.5, dtype=torch.float64), 0.01)
+    steps = torch.full((24, 40), 0.5, dtype=torch.float64)
+    codes, latent = Order.of(hessian, 0.01).round(weights, steps)
     assert output_error(weights, codes, steps, hessian) < 0.7 * output_error(weights, torch.round(weights / 0.5), steps, hessian)
     assert torch.equal(torch.round(latent / steps), codes)
 
@@ -56,8 +57,21 @@ def test_one_column_after_the_other_matches_a_direct_solution():
         error = expected[:, j] - codes[:, j] * 0.3
         if rest:
             expected[:, rest] += error[:, None] * torch.linalg.solve(damped[rest][:, rest], damped[rest, j])
-    found, _, _ = round_matrix(weights, hessian, lambda _: torch.full((3, 5), 0.3, dtype=torch.float64), 0.01)
+    found, _ = Order.of(hessian, 0.01).round(weights, torch.full((3, 5), 0.3, dtype=torch.float64))
     assert torch.equal(found, codes)
+
+
+def test_a_column_without_inputs_is_rounded_to_nearest_and_its_step_may_be_the_largest():
+    weights, hessian = torch.randn(4, 12, generator=torch.Generator().manual_seed(5), dtype=torch.float64), moments(12, 6)
+    hessian[3, :] = hessian[:, 3] = 0
+    order, heard = Order.of(hessian, 0.01), [k for k in range(12) if k != 3]
+    steps = torch.full((4, 12), 0.4, dtype=torch.float64)
+    codes, _ = order.round(weights, steps)
+    assert torch.equal(codes[:, 3], torch.round(weights[:, 3] / 0.4))
+    assert int(order.deviations().argmax()) == 3
+    alone = Order.of(hessian[heard][:, heard], 0.01)
+    assert torch.equal(codes[:, heard], alone.round(weights[:, heard], steps[:, heard])[0])
+    torch.testing.assert_close(order.deviations()[heard], alone.deviations())
 
 
 def test_split_exponents_keep_the_product_of_row_and_column_sizes():
@@ -85,10 +99,12 @@ def test_sensitivities_are_those_of_single_tokens(saved_neox, load, calibration)
         p = model(torch.as_tensor(calibration)).logits.softmax(-1).double().flatten(0, 1)
     expected = (p * (1 - p)).mean(0)
     # the gradient of a token's loss by its logits; 480 windows of 16 tokens leave a few percent of noise
-    assert float(found.outputs["embed_out" if "embed_out" in found.outputs else "lm_head"].sum() / expected.sum()) == pytest.approx(1, abs=0.05)
+    (head,) = (name for name, weight in model.named_parameters() if weight is model.get_output_embeddings().weight)
+    assert float(found.outputs[head].sum() / expected.sum()) == pytest.approx(1, abs=0.05)
     counts = np.bincount(calibration.reshape(-1), minlength=61) / calibration.size
-    name = next(iter(found.frequencies))
+    (name,) = found.frequencies
     assert np.allclose(found.frequencies[name].numpy(), counts)
+    assert set(found.gradients) == {name for name, p in model.named_parameters() if p.ndim == 1}
 
 
 def test_every_family_is_rounded_whole_and_finer_steps_lose_less(saved, load, calibration):

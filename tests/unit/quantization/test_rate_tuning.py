@@ -58,8 +58,9 @@ def test_the_rate_with_the_lowest_price_is_kept(saved_neox, load, calibration):
     model, found = compressed(saved_neox, load, calibration, settings)
     prices = [c.price for c in found.candidates]
     assert found.chosen == int(np.argmin(prices))
-    assert len(set(prices)) == 4
-    assert all(a.bits > b.bits for a, b in pairwise(found.candidates))
+    # those that were asked for, and what the search found beyond them
+    assert len(set(prices)) == len(prices) > 4
+    assert all(a.bits > b.bits for a, b in pairwise(found.candidates[:4]))
     kept = found.candidates[found.chosen]
     assert kept.price == pytest.approx(kept.loss + 5.0 * kept.bits * math.log(2) / PREDICTIONS)
     assert float(score(model, calibration).nll.mean()) == pytest.approx(kept.loss, abs=1e-6)

@@ -14,7 +14,8 @@ from scalebound.errors import InputError
 from scalebound.quantization import gptq, message, rtn
 from scalebound.quantization.calibration import layer_groups, second_moments
 from scalebound.quantization.integers import from_matrix, to_matrix
-from scalebound.quantization.whole_model import quantize_model
+from scalebound.quantization.products import Products
+from scalebound.quantization.whole_model import gptq_share, quantize_model
 from scalebound.scoring import scoring
 
 SIZES = {"vocab_size": 61, "hidden_size": 16, "num_hidden_layers": 2}
@@ -209,9 +210,8 @@ def test_a_head_of_its_own_under_a_configuration_that_ties_it_is_refused(save_mo
 
 
 @pytest.mark.parametrize("method", BY_USE)
-@pytest.mark.parametrize(("name", "settings"), [("mamba", STATE_SPACE), ("mixtral", {**TRANSFORMER, "num_local_experts": 2})])
-def test_parameters_outside_linear_layers_are_rounded_to_nearest(name, settings, method, save_model, load, calibration, decoded):
-    saved = save_model(name, **settings)
+def test_parameters_that_nothing_is_multiplied_with_are_rounded_to_nearest(method, save_model, load, calibration, decoded):
+    saved = save_model("mamba", **STATE_SPACE)
     case = Case(saved, load, calibration, method=method, bits=4)
     assert list(case.done) == [p["name"] for p in case.parameters]
     others = [p for p in case.parameters if p["use"] == "other"]
@@ -219,6 +219,78 @@ def test_parameters_outside_linear_layers_are_rounded_to_nearest(name, settings,
     assert all(case.done[p["name"]].method == "rtn" for p in others)
     rebuilt = decoded(case.tensors, saved.architecture).state_dict()
     assert all(torch.equal(weight, rebuilt[key]) for key, weight in case.model.state_dict().items())
+
+
+MIXTURES = {
+    "mixtral": {"num_local_experts": 4, "num_experts_per_tok": 2},
+    "gpt_oss": {"num_local_experts": 4, "num_experts_per_tok": 2, "head_dim": 8},
+    "llama4_text": {"num_local_experts": 4, "num_experts_per_tok": 1, "head_dim": 8, "moe_layers": [0, 1], "intermediate_size_mlp": 24},
+    "jetmoe": {"num_local_experts": 4, "num_experts_per_tok": 2, "kv_channels": 8},
+}
+
+
+@pytest.fixture(scope="module", params=MIXTURES)
+def mixture(request, save_model):
+    """A mixture whose experts lie in one parameter: grouped products, transposed ones, a batch of all, one after the other."""
+    return save_model(request.param, **TRANSFORMER, initializer_range=0.2, **MIXTURES[request.param])
+
+
+def fused(saved):
+    return [p for p in saved.architecture["parameters"] if p["use"] == "fused"]
+
+
+@pytest.mark.parametrize("method", BY_USE)
+def test_fused_experts_have_a_scale_for_each_row_and_are_rounded_by_gptq_where_inputs_are_known(method, mixture, load, calibration, decoded):
+    case = Case(mixture, load, calibration, method=method, bits=4)
+    parameters = fused(mixture)
+    assert parameters
+    for parameter in parameters:
+        result, (count, rows, columns) = case.done[parameter["name"]], parameter["shape"]
+        assert result.tensor.scales.shape == (count * rows, 1)
+        assert result.tensor.codes.shape == (count * rows, columns)
+        assert (result.method, result.share) == (("rtn", 0.0) if method == "rtn" else ("gptq", 1.0)), parameter
+    share = gptq_share(case.done, case.parameters)
+    assert share == (0 if method == "rtn" else pytest.approx(1, abs=0.05))  # biases of experts are in no product
+    rebuilt = decoded(case.tensors, mixture.architecture).state_dict()
+    assert all(torch.equal(weight, rebuilt[key]) for key, weight in case.model.state_dict().items())
+
+
+def test_experts_rounded_by_gptq_lose_less_of_their_output_than_rounded_to_nearest(mixture, load, calibration):
+    """tr(D H D^T) over all experts, D what rounding changes in them and H the second moment of their inputs."""
+    model = load(mixture.folder)
+    weights = {p["name"]: model.get_parameter(p["name"]).detach() for p in fused(mixture)}
+    with torch.no_grad(), Products(weights) as products:
+        model(input_ids=torch.from_numpy(calibration))
+    lost = {}
+    for method in ("rtn", "gptq"):
+        done = Case(mixture, load, calibration, method=method, bits=4).done
+        for name, weight in weights.items():
+            change = weight - torch.from_numpy(done[name].tensor.dequantize()).reshape(weight.shape)
+            parts = [(part.of(change).double(), moment) for part, moment in products.moments[name].items()]
+            lost[method, name] = sum(float((d @ moment * d).sum()) for d, moment in parts)
+    assert all(lost["gptq", name] < 0.9 * lost["rtn", name] for name in weights), lost
+
+
+def test_experts_that_no_token_reaches_are_rounded_to_nearest_and_the_share_says_so(save_model, load, calibration):
+    saved = save_model("mixtral", **TRANSFORMER, initializer_range=0.2, num_local_experts=8, num_experts_per_tok=1)
+    case = Case(saved, load, calibration[:1, :3], method="gptq", bits=4)
+    (first, *_) = fused(saved)
+    reached = case.done[first["name"]].share
+    assert 0 < reached <= 3 / 8
+    tensor, rows = case.done[first["name"]].tensor, first["shape"][1]
+    alone = rtn.quantize(to_matrix(case.before[first["name"]], "fused"), 4, 0)
+    same = [np.array_equal(tensor.codes[k * rows : (k + 1) * rows], alone.codes[k * rows : (k + 1) * rows]) for k in range(8)]
+    assert sum(same) >= 8 - 8 * reached
+    assert gptq_share(case.done, case.parameters) < 0.9
+
+
+def test_a_parameter_of_eight_experts_has_a_scale_for_each_of_384_rows():
+    weight = torch.randn(8, 48, 16, generator=torch.Generator().manual_seed(0)) * torch.logspace(-2, 0, 48)[None, :, None]
+    found = rtn.quantize(to_matrix(weight, "fused"), 4, 0)
+    assert found.scales.shape == (384, 1)
+    error = np.square(from_matrix(found.dequantize(), weight.shape, "fused") - weight.numpy()).sum() / float(weight.square().sum())
+    per_expert = rtn.quantize(weight.reshape(8, -1), 4, 0)
+    assert error < 0.5 * np.square(per_expert.dequantize().reshape(weight.shape) - weight.numpy()).sum() / float(weight.square().sum())
 
 
 def train_briefly():

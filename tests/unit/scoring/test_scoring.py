@@ -11,6 +11,7 @@ from torch import nn
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from scalebound.errors import InputError
+from scalebound.models import predictability
 from scalebound.scoring import scoring
 
 VOCABULARY, LENGTH = 61, 13
@@ -310,6 +311,68 @@ def test_the_largest_id_and_the_longest_window_are_scored(neox):
 def test_windows_that_are_too_long_are_refused(model):
     with pytest.raises(InputError, match="17 inputs, the model takes 16"):
         scoring.score(model, np.zeros((1, 18), dtype=np.int64))
+
+
+SHORT = {**TOKENS, "vocab_size": VOCABULARY, "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "max_position_embeddings": 16}
+MPT = {**TOKENS, "vocab_size": VOCABULARY, "d_model": 16, "n_heads": 2, "n_layers": 2, "max_seq_len": 16, "expansion_ratio": 2}
+JAMBA = {"num_key_value_heads": 1, "intermediate_size": 24, "num_experts": 2, "num_experts_per_tok": 1, "mamba_d_state": 4, "mamba_dt_rank": 2}
+STATE = {**TOKENS, "vocab_size": VOCABULARY, "hidden_size": 16, "num_hidden_layers": 2, "state_size": 4, "time_step_rank": 2}
+
+
+def made(name, settings):
+    torch.manual_seed(0)
+    return AutoModelForCausalLM.from_config(AutoConfig.for_model(name, **settings, use_cache=False)).eval()
+
+
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [
+        ("falcon", {**SHORT, "alibi": True, "new_decoder_architecture": False}),
+        ("bloom", {**TOKENS, "vocab_size": VOCABULARY, "hidden_size": 16, "n_layer": 2, "n_head": 2}),
+        ("jamba", {**SHORT, **JAMBA, "attn_layer_period": 2, "attn_layer_offset": 1, "use_mamba_kernels": False}),
+        ("mamba", STATE),
+    ],
+)
+def test_models_without_positions_read_windows_of_any_length_whatever_they_declare(name, settings):
+    windows = np.random.default_rng(1).integers(0, VOCABULARY, (2, 41))
+    assert scoring.score(made(name, settings), windows).nll.shape == (2, 40)
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "message"),
+    [
+        ("mpt", MPT, "40 inputs, the model takes 16"),
+        ("falcon", {**SHORT, "alibi": False}, "40 inputs, the model takes 16"),
+    ],
+)
+def test_a_limit_is_found_whatever_its_name(name, settings, message):
+    model, windows = made(name, settings), np.random.default_rng(1).integers(1, VOCABULARY, (2, 41))
+    with pytest.raises(InputError, match=message):
+        scoring.score(model, windows)
+    assert scoring.score(model, windows[:, :16]).nll.shape == (2, 15)
+
+
+def test_a_limit_that_is_not_the_one_declared_is_found_before_a_model_is_scored():
+    """Positions of RoBERTa begin behind that of the padding token: one of those declared cannot be read."""
+    roberta = {**SHORT, "max_position_embeddings": 40, "pad_token_id": 0, "intermediate_size": 24, "is_decoder": True}
+    assert predictability.check(made("roberta", roberta), 39, "model")["inputs"] == 39
+    with pytest.raises(InputError, match="windows of 40 tokens"):
+        predictability.check(made("roberta", roberta), 40, "model")
+
+
+def test_a_width_for_each_layer_and_a_base_model_that_returns_logits_are_scored():
+    sizes = {**SHORT, "num_key_value_heads": 1, "head_dim": 8, "initializer_range": 0.3}
+    gemma = {"vocab_size_per_layer_input": VOCABULARY, "hidden_size_per_layer_input": 8, "laurel_rank": 4, "num_kv_shared_layers": 0}
+    gemma |= {"intermediate_size": [24, 24], "activation_sparsity_pattern": [0.0, 0.0]}
+    llama = {"intermediate_size": 24, "intermediate_size_mlp": 24, "num_local_experts": 2, "num_experts_per_tok": 1}
+    windows = np.random.default_rng(1).integers(0, VOCABULARY, (3, 11))
+    for name, settings in (("gemma3n_text", gemma), ("llama4_text", llama)):
+        model = made(name, {**sizes, **settings})
+        with torch.no_grad():
+            logits = model(input_ids=torch.from_numpy(windows[:, :-1])).logits.log_softmax(-1)
+        expected = -logits.gather(-1, torch.from_numpy(windows[:, 1:, None]))[..., 0]
+        np.testing.assert_allclose(scoring.score(model, windows).nll, expected.numpy(), atol=1e-5)
+        assert scoring._widest(model) <= 48
 
 
 @pytest.mark.parametrize("dtype", [np.uint16, np.int32, np.int64])

@@ -11,6 +11,8 @@ import pytest
 import torch
 from hostile import HOSTILE_TENSORS, Malicious, guarded, linux
 from safetensors.numpy import load_file, save_file
+from safetensors.torch import load_file as load_torch_file
+from safetensors.torch import save_file as save_torch_file
 from transformers import GPTNeoXConfig, GPTNeoXForCausalLM
 
 from scalebound import cli
@@ -179,6 +181,35 @@ def test_a_hostile_safetensors_file_is_refused_without_memory_for_it(tmp_path, n
     path.write_bytes(HOSTILE_TENSORS[name])
     assert guarded(lambda: files.check_finite(path), megabytes=500) == "InputError"
     assert guarded(lambda: storage.read(path), megabytes=500) == "InputError"
+
+
+NARROW = [torch.float8_e4m3fn, torch.float8_e5m2, torch.float8_e8m0fnu, torch.float4_e2m1fn_x2]
+
+
+@pytest.mark.parametrize("declared", [{}, {"quantization_config": {"quant_method": "fp8"}}])
+@pytest.mark.parametrize("kind", NARROW, ids=str)
+def test_weights_of_less_than_sixteen_bits_are_one_message_with_and_without_a_word_in_the_configuration(model, tmp_path, capsys, kind, declared):
+    """They stand for others only together with scales beside them; most operations of torch are not there for their types."""
+    weights = load_torch_file(model / "model.safetensors")
+    name = "gpt_neox.layers.0.attention.dense.weight"
+    weights[name] = torch.zeros(weights[name].shape, dtype=torch.uint8).view(kind)
+    save_torch_file(weights, model / "model.safetensors", metadata={"format": "pt"})
+    change_config(model, **declared)
+    row = {"slug": "a", "family": "f", "source": "local", "repo": str(model), "revision": "-", "step": 1, "tokens_seen": 16, "stream": "s"}
+    outputs = ["--out", str(tmp_path / "resolved.json"), "--out-architecture", str(tmp_path / "architecture.json")]
+    assert cli.main(["resolve", "--settings", json.dumps(row), "--folder", str(model), *outputs]) == 1
+    said = capsys.readouterr().err
+    assert name in said
+    assert "16, 32 and 64 bits" in said
+    assert "Traceback" not in said
+    assert not (tmp_path / "resolved.json").exists()
+
+
+@pytest.mark.parametrize("kind", NARROW, ids=str)
+def test_narrow_weights_in_a_bin_are_refused_too(tmp_path, kind):
+    torch.save({"a": torch.zeros(2, 2, dtype=torch.uint8).view(kind)}, tmp_path / "pytorch_model.bin")
+    with pytest.raises(InputError, match=r"tensor a is stored as F[48]"):
+        files.check_weights(tmp_path, [{"name": "pytorch_model.bin"}])
 
 
 def test_a_model_description_cannot_pass_off_other_files(model, tmp_path):

@@ -9,7 +9,7 @@ from scalebound.errors import InputError
 
 NEEDS = {"config": dict, "parameters": list, "id": str, "n_params": int, "vocab_size": int}
 # dimensions of a parameter by its use; the others have two or more
-_DIMENSIONS = {"vector": (0, 1), "linear": (2,), "conv1d": (2,), "embedding": (2,), "tied": (2,)}
+_DIMENSIONS = {"vector": (0, 1), "linear": (2,), "conv1d": (2,), "embedding": (2,), "tied": (2,), "fused": (3,)}
 USES = (*_DIMENSIONS, "other")
 
 

@@ -8,6 +8,8 @@ import pandas as pd
 from scalebound.errors import InputError, first_line
 
 REMAKE = "Delete it and let snakemake make it again"
+# gptq_share from which a quantizer is the paper's recipe, GPTQ of the whole model: below it bounds stand, but not under the paper's name
+RECIPE_SHARE = 0.9
 
 
 @dataclass(frozen=True)
@@ -23,17 +25,18 @@ TERMS = ("term_parameters_per_token", "term_loss_variation", "term_smoothing", "
 BOUNDS = Columns(
     ("checkpoint", "quantizer"),
     (
-        *("n_params", "n_tokens", "vocab_size", "train_loss", "sigma", "C", "paper_bound", "azuma_bound", "freedman_bound_coded", "coded_bits_per_param"),
+        *("n_params", "n_tokens", "vocab_size", "train_loss", "sigma", "C", "paper_bound", "azuma_bound", "freedman_bound_coded"),
+        *("coded_bits_per_param", "gptq_share"),
         *TERMS,
     ),
 )
 _COMPARED = ("train_loss", "paper_bound", "azuma_bound")
 COMPARISON = Columns(("checkpoint", "status"), (), (*_COMPARED, *(f"{name}_published" for name in _COMPARED)))
-_STEPS = ("paper_recipe", "real_code_length", "geometric", "tuned", "estimate", "certificate")
+_STEPS = ("real_code_length", "geometric", "tuned", "estimate", "certificate")
 CERTIFICATES = Columns(
     ("checkpoint", "quantizer"),
-    ("n_params", "n_tokens", "train_loss", *_STEPS, "gap_ratio", "coded_bits_per_param"),
-    ("true_risk", "trained_risk", "rate_chosen"),
+    ("n_params", "n_tokens", "train_loss", *_STEPS, "coded_bits_per_param"),
+    ("paper_recipe", "gap_ratio", "true_risk", "trained_risk", "rate_chosen"),
 )
 LOSS_CURVES = Columns(("line", "status"), ("n_params", "vocab_size", "tokens", "loss"), ("information_nats",))
 LAWS = Columns(("law",), ("E", "A", "B", "alpha", "beta"))

@@ -24,6 +24,7 @@ from scalebound.corpus import documents, heldout, tokenizer
 from scalebound.corpus.rows import open_rows
 from scalebound.curvature.quadrature import described
 from scalebound.quantization import message
+from scalebound.quantization.storage import gptq_share
 from scalebound.scoring import sampling
 from scalebound.scoring.trajectory import draw, steps_of
 
@@ -79,6 +80,8 @@ def check_code(job, folder):
     expected = {"bytes": size, "code_length_bits": message.code_length_bits(size)}
     expected["coded_bits_per_param"] = expected["code_length_bits"] / code["n_params"]
     expected["nominal_bits"] = job.settings["bits"] * code["n_params"] if "bits" in job.settings else expected["code_length_bits"]
+    if "codes" in job.inputs:
+        expected["gptq_share"] = gptq_share(folder.path(job.inputs["codes"]))
     return [Finding(report, f"{key} {value}", f"{key} {code[key]}") for key, value in expected.items() if code[key] != value]
 
 

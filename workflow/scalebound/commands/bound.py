@@ -11,7 +11,7 @@ from scalebound.quantization.message import CODE_STAGES
 GROUP = "bounds and certificates"
 
 MODEL_NEEDS = {"checkpoint": dict, "n_params": int, "vocab_size": int}
-CODE_NEEDS = {"nominal_bits_per_param": float, "coded_bits_per_param": float, "nominal_bits": int, "code_length_bits": int}
+CODE_NEEDS = {"nominal_bits_per_param": float, "coded_bits_per_param": float, "nominal_bits": int, "code_length_bits": int, "gptq_share": float}
 
 
 INPUTS = {
@@ -74,6 +74,7 @@ def compute(inputs, settings):
         "quantized_loss": float(problem.nll.mean()),
         "nominal_bits_per_param": code["nominal_bits_per_param"],
         "coded_bits_per_param": code["coded_bits_per_param"],
+        "gptq_share": code["gptq_share"],
         "nominal": evaluate(problem, code["nominal_bits"], settings),
         "coded": evaluate(problem, code["code_length_bits"], settings),
     }

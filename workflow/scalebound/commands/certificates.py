@@ -3,6 +3,7 @@
 import pandas as pd
 
 from scalebound.artifacts.certificate import read_certificate
+from scalebound.artifacts.family_tables import RECIPE_SHARE
 from scalebound.artifacts.provenance import read_json
 from scalebound.commands.stage import Many
 from scalebound.commands.table import read_bounds
@@ -38,6 +39,8 @@ def compute(inputs, settings):
 def certificates_text(certificates, bounds, paper_quantizer, risks=(), untuned=None):
     """certificates.csv as text, one row a checkpoint, by size, from certificate.json contents and lines of bounds.csv.
 
+    `paper_recipe` and `gap_ratio` are empty where GPTQ left more than a tenth of what layers multiply with to plain rounding.
+
     `true_risk`, of what is certified, and `trained_risk`, of the model as trained, are known only where an oracle made the
     stream: from the contents of the true_risk.json files, `risks`.
     """
@@ -55,7 +58,8 @@ def _row(certificate, bounds, paper_quantizer, untuned):
         rate_chosen = bounds[slug, untuned]["geometric_bound_coded"] if untuned else None
     except KeyError as error:
         raise InputError("certificates", f"no bounds of {error}", "Run these quantizers for every checkpoint") from None
-    loss, recipe, value = own["train_loss"], paper["freedman_bound"], certificate["value"]
+    loss, value = own["train_loss"], certificate["value"]
+    recipe = paper["freedman_bound"] if paper["gptq_share"] >= RECIPE_SHARE else None
     return {
         "checkpoint": slug,
         "sampling": certificate["sampling"],
@@ -71,7 +75,7 @@ def _row(certificate, bounds, paper_quantizer, untuned):
         "tuned": own["geometric_bound_coded"],
         "estimate": certificate["estimate"]["best"]["value"],
         "certificate": value,
-        "gap_ratio": (value - loss) / (recipe - loss),
+        "gap_ratio": None if recipe is None else (value - loss) / (recipe - loss),
         "coded_bits_per_param": certificate["coded_bits_per_param"],
         "share_of_training": certificate["share_of_training"],
         "decoded_loss": certificate["terms"]["loss"],

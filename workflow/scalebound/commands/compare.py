@@ -1,6 +1,8 @@
 """Put a family's bounds beside published ones of the same checkpoints: comparison.csv."""
 
-from scalebound.artifacts.family_tables import read_family_table
+import numpy as np
+
+from scalebound.artifacts.family_tables import RECIPE_SHARE, read_family_table
 from scalebound.configuration.tab_separated import read_tab_separated
 from scalebound.configuration.types import Model, Slug
 from scalebound.errors import InputError
@@ -40,12 +42,16 @@ def read_published(path):
 def comparison_text(bounds, published, quantizer):
     """comparison.csv as text: every published checkpoint and every one of ours, in the order of size.
 
-    `status` is `compared`, `missing` (published, not run) or `not published`; cells of what is not there stay empty.
+    `status` is `compared`, `missing` (published, not run), `not published`, or `other recipe`: bounds of a model that GPTQ
+    rounded only a part of are not the published ones again, and stay away. Cells of what is not there stay empty.
     """
     ours = bounds[bounds["quantizer"] == quantizer].sort_values("n_params", kind="stable")
+    other = ours["gptq_share"] < RECIPE_SHARE
+    ours.loc[other, ["paper_bound", "azuma_bound"]] = np.nan
     ours = ours[["checkpoint", "n_params", "n_tokens", "sampling", *QUANTITIES]]
     merged = published.merge(ours, on="checkpoint", how="outer", suffixes=("_published", ""), indicator=True, sort=False)
     merged["status"] = merged.pop("_merge").map({"both": "compared", "left_only": "missing", "right_only": "not published"}).astype(str)
+    merged.loc[merged["checkpoint"].isin(ours.loc[other, "checkpoint"]), "status"] = "other recipe"
     for name in QUANTITIES:
         merged[f"{name}_difference"] = merged[name] - merged[f"{name}_published"]
     merged[["n_params", "n_tokens"]] = merged[["n_params", "n_tokens"]].astype("Int64")

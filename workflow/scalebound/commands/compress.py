@@ -69,5 +69,7 @@ def run(arguments):
         **found.report(),
     }
     atomic.write_json(arguments.out_report, report)
+    if found.notice():
+        print(f"notice: {found.notice()}")
     print(f"{len(data)} bytes: {coded / n_params:.3f} bits per parameter, tuned on {found.share_of_training:.2f} of the training tokens")
     return [arguments.out, arguments.out_message, arguments.out_report]

@@ -41,6 +41,7 @@ def run(arguments):
         "nominal_bits": settings.bits * n_params,
         "nominal_bits_per_param": settings.bits,
         "n_params": n_params,
+        "gptq_share": storage.gptq_share(arguments.codes),
         "bits_by_parameter": sizes,
     }
     atomic.write_json(arguments.out_report, report)

@@ -2,7 +2,7 @@
 
 import importlib
 
-from scalebound.artifacts.family_tables import read_family_table
+from scalebound.artifacts.family_tables import RECIPE_SHARE, read_family_table
 from scalebound.artifacts.provenance import identity
 from scalebound.commands.arguments import add_settings, read_settings
 from scalebound.configuration.types import Model, Slug
@@ -47,7 +47,10 @@ def draw(table, figure, quantizer, where):
         table = table[table["quantizer"] == quantizer]
     if table.empty:
         raise InputError(where, f"no row of quantizer {quantizer!r}", "Set paper_quantizer to one of the quantizers")
-    return module.draw(table)
+    drawn = module.draw(table)
+    if getattr(module, "ONE_QUANTIZER", False):
+        style.note(drawn, [f"{row['checkpoint']}: GPTQ share {row['gptq_share']:.2f}" for _, row in table.iterrows() if row["gptq_share"] < RECIPE_SHARE])
+    return drawn
 
 
 def _module(figure):

@@ -1,7 +1,5 @@
 """Map every parameter of a checkpoint to integers and scales, by a method of `quantization/methods.py`."""
 
-import numpy as np
-
 from scalebound.artifacts import atomic, windows
 from scalebound.artifacts.architecture import read_architecture
 from scalebound.artifacts.provenance import identity
@@ -19,7 +17,7 @@ def add_arguments(parser):
     parser.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda"])
     parser.add_argument("--threads", type=int, default=1, help="CPU threads")
     parser.add_argument("--out", required=True, help="codes.safetensors: codes, scales and zeros of every parameter")
-    parser.add_argument("--out-report", required=True, help="quantization.json: method, damping and error of every parameter")
+    parser.add_argument("--out-report", required=True, help="quantization.json: share that GPTQ rounded, method, damping and error of every parameter")
 
 
 def run(arguments):
@@ -27,7 +25,7 @@ def run(arguments):
 
     from scalebound.models import files, loading
     from scalebound.quantization import storage
-    from scalebound.quantization.whole_model import quantize_model
+    from scalebound.quantization.whole_model import gptq_share, quantize_model
 
     settings = read_settings(arguments, GridQuantizer)
     device = files.choose_device(parse(Scoring, {"device": arguments.device}, "--device").device)
@@ -48,12 +46,13 @@ def run(arguments):
         threads=arguments.threads,
         causality=causality,
     )
-    storage.write(arguments.out, {name: q.tensor for name, q in done.items()}, made_of)
-    atomic.write_json(arguments.out_report, {"identity": made_of, "parameters": [_line(name, q) for name, q in done.items()]})
+    share = {"gptq_share": gptq_share(done, architecture["parameters"])}
+    storage.write(arguments.out, {name: q.tensor for name, q in done.items()}, {**made_of, **share})
+    atomic.write_json(arguments.out_report, {"identity": made_of, **share, "parameters": [_line(name, q) for name, q in done.items()]})
     escalated = sorted(name for name, q in done.items() if q.escalated)
     if escalated:
         print(f"notice: damping was raised above {settings.damping} for {len(escalated)} layers, {escalated[0]} among them")
-    print(f"{len(done)} parameters at {settings.bits} bits by {settings.method} on {device.type}")
+    print(f"{len(done)} parameters at {settings.bits} bits by {settings.method} on {device.type}, GPTQ share {share['gptq_share']:.2f}")
     return [arguments.out, arguments.out_report]
 
 
@@ -64,7 +63,8 @@ def _line(name, quantized):
         "method": quantized.method,
         "bits": tensor.bits,
         "group": tensor.group,
-        "entries": int(np.prod(tensor.codes.shape)),
+        "entries": quantized.entries,
+        "gptq_share": quantized.share,
         "damping": quantized.damping,
         "damping_escalated": quantized.escalated,
         "squared_error": quantized.squared_error,

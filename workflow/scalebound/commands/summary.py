@@ -5,7 +5,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from scalebound.artifacts.family_tables import CERTIFICATES, read_family_table
+from scalebound.artifacts.family_tables import CERTIFICATES, RECIPE_SHARE, read_family_table
 from scalebound.artifacts.provenance import check_keys, read_json
 from scalebound.counts import short_count
 from scalebound.errors import InputError
@@ -26,8 +26,9 @@ def run(arguments):
     for saved in _saved_configurations(Path(arguments.results)):
         table = saved.parent / "bounds.csv"
         quantizer = _paper_quantizer(saved)
-        console.print(build(read_family_table(table), quantizer, table))
-        console.print(f"paper's and Azuma's bound: {quantizer} at nominal bits; best: least (F) at coded bits\n", style="dim")
+        bounds = read_family_table(table)
+        console.print(build(bounds, quantizer, table))
+        console.print(f"{about(bounds[bounds['quantizer'] == quantizer], quantizer)}\n", style="dim")
         certificates = saved.parent / "certificates.csv"
         if certificates.exists():
             console.print(build_certificates(read_family_table(certificates, CERTIFICATES), certificates))
@@ -51,6 +52,13 @@ def _paper_quantizer(saved):
     return config["paper_quantizer"]
 
 
+def about(rows, quantizer):
+    """What the columns of `build` are, and how much of the weights GPTQ covered in the rows of the paper's quantizer."""
+    shares = " to ".join(sorted({f"{share:.2f}" for share in (rows["gptq_share"].min(), rows["gptq_share"].max())}))
+    text = f"paper's and Azuma's bound: {quantizer} at nominal bits, {shares} of what layers multiply by GPTQ; best: least (F) at coded bits"
+    return text + (f"\n* not the paper's recipe: less than {RECIPE_SHARE} by GPTQ" if (rows["gptq_share"] < RECIPE_SHARE).any() else "")
+
+
 def build(bounds, quantizer, path):
     """A rich table of a family's bounds."""
     if quantizer not in set(bounds["quantizer"]):
@@ -64,6 +72,7 @@ def build(bounds, quantizer, path):
         best = rows.loc[rows["freedman_bound_coded"].idxmin()]
         counts = [short_count(shown[name]) for name in ("n_params", "n_tokens")]
         bounds_shown = [f"{shown[name]:.3f}" for name in ("train_loss", "paper_bound", "azuma_bound")]
+        bounds_shown[1] += "*" if shown["gptq_share"] < RECIPE_SHARE else ""
         table.add_row(slug, *counts, *bounds_shown, best["quantizer"], f"{best['coded_bits_per_param']:.2f}", f"{best['freedman_bound_coded']:.3f}")
     return table
 
@@ -75,5 +84,7 @@ def build_certificates(certificates, path):
         table.add_column(name, justify="left" if name in ("checkpoint", "quantizer") else "right", no_wrap=True)
     for _, row in certificates.iterrows():
         numbers = [f"{row[name]:.3f}" for name in ("train_loss", "paper_recipe", "certificate")]
-        table.add_row(row["checkpoint"], row["quantizer"], f"{row['coded_bits_per_param']:.2f}", *numbers, f"x {row['gap_ratio']:.2f}")
+        numbers = [*numbers, f"x {row['gap_ratio']:.2f}"]
+        # where GPTQ covered too little there is no recipe to compare with
+        table.add_row(row["checkpoint"], row["quantizer"], f"{row['coded_bits_per_param']:.2f}", *("-" if "nan" in n else n for n in numbers))
     return table

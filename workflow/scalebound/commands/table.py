@@ -52,4 +52,4 @@ def row(bounds):
     line |= {"freedman_alpha": nominal["freedman"]["alpha"], "freedman_s": nominal["freedman"]["s"], "azuma_alpha": nominal["azuma"]["alpha"]}
     line |= {"C_coded": coded["paper"]["C"], "sigma_coded": coded["paper"]["sigma"], "paper_bound_coded": coded["paper"]["bound"]}
     line |= {f"{name}_bound_coded": coded[name]["bound"] for name in ("freedman", "geometric", "azuma")}
-    return line | {"sampled_windows": bounds["sampled_windows"], "sampling": bounds["sampling"]}
+    return line | {key: bounds[key] for key in ("sampled_windows", "sampling", "gptq_share")}

@@ -37,7 +37,12 @@ class RateSettings(Model):
 
     method: Literal["coded"] = "coded"
     exchange: float = Field(6.5, gt=0, description="nats of bound that one nat of code per token costs: about log(V / alpha) less the loss")
-    step_offsets: tuple[int, ...] = Field((-3,), min_length=1, strict=False, description="quarters of an octave, tried around the step of theory")
+    step_offsets: tuple[int, ...] = Field(
+        (-3,),
+        min_length=1,
+        strict=False,
+        description="quarters of an octave, tried around the step of theory; without tuning the search goes on from their ends",
+    )
     exponent_stride: int = Field(4, ge=0, le=24, description="quarters of an octave between the steps of rows and of columns; 0: one step a tensor")
     damping: float = Field(0.01, gt=0, le=1, description="share of the Hessian's mean diagonal added to it")
     sensitivity_windows: int = Field(32, ge=1, description="calibration windows that sensitivities are measured on")

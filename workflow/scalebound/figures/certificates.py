@@ -22,12 +22,13 @@ STEPS = (
 def draw(table):
     """`table` is certificates.csv: one row a checkpoint."""
     table = table.sort_values("n_params")
-    steps = [step for step in STEPS if table[step[0]].notna().all()]
+    # a step that no checkpoint has is no place; one that some lack is a gap in their lines
+    steps = [step for step in STEPS if table[step[0]].notna().any()]
     places = np.arange(len(steps))
     with style.figure(height=3.6, width=6.8) as (drawn, axes):
         for k, (_, row) in enumerate(table.iterrows()):
             gaps = [row[column] - row["train_loss"] for column, _ in steps]
-            label = f"{short_count(row['n_params'])} parameters, gap x {row['gap_ratio']:.2f}"
+            label = f"{short_count(row['n_params'])} parameters" + (f", gap x {row['gap_ratio']:.2f}" if np.isfinite(row["gap_ratio"]) else "")
             colour, marker = style.look(k)
             axes.plot(places, gaps, color=colour, marker=marker, label=label)
             if np.isfinite(row["true_risk"]):

@@ -13,6 +13,7 @@ SERIES = (
     ("paper_bound", "the paper's bound", style.BLUE, "s"),
     ("train_loss", "training loss", style.BLACK, "o"),
 )
+_NOTES = {"missing": "not run", "other recipe": "not all by GPTQ"}
 
 
 def draw(table):
@@ -22,9 +23,8 @@ def draw(table):
         for column, _, colour, marker in SERIES:
             axes.plot(places - 0.12, table[f"{column}_published"], linestyle="", marker=marker, markerfacecolor="none", color=colour)
             axes.plot(places + 0.12, table[column], linestyle="", marker=marker, color=colour)
-        missing = table["status"] == "missing"
-        for place in places[missing]:
-            axes.annotate("not run", (place + 0.12, 0.15), rotation=90, ha="center", va="bottom", fontsize=7, color="#777777")
+        for place, text in ((place, _NOTES[status]) for place, status in zip(places, table["status"]) if status in _NOTES):
+            axes.annotate(text, (place + 0.12, 0.15), rotation=90, ha="center", va="bottom", fontsize=7, color="#777777")
         axes.set_xticks(places, table["checkpoint"], rotation=30, ha="right")
         axes.set_xlim(-0.6, len(table) - 0.4)
         axes.set_ylim(bottom=0)

@@ -63,6 +63,12 @@ def save(drawn, png, pdf, identity):
             drawn.savefig(temporary, format="pdf", metadata={"CreationDate": None, "Producer": None, "Creator": KEY, "Keywords": text})
 
 
+def note(drawn, others):
+    """Say below a figure of the paper's recipe which checkpoints it does not hold for; nothing where there are none."""
+    if others:
+        drawn.supxlabel("not the paper's recipe, " + "; ".join(others), fontsize=7, wrap=True)
+
+
 def package_version(name):
     """Installed version of a distribution that the look of a figure depends on."""
     return importlib.metadata.version(name)

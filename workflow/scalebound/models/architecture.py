@@ -8,6 +8,7 @@ from collections import Counter
 
 import torch
 from torch import nn
+from torch.nn.modules.conv import _ConvNd
 from transformers import AutoConfig, AutoModelForCausalLM
 from transformers.pytorch_utils import Conv1D
 
@@ -23,7 +24,7 @@ def describe(folder):
     """Architecture of the model saved in `folder` as a dict: config, parameters, tied, n_params, vocab_size, id.
 
     `parameters` lists {name, shape, use}; `use` is one of embedding, tied (embedding and output head in one),
-    linear ([out, in]), conv1d ([in, out]), vector (1-D), other.
+    linear ([out, in]), conv1d ([in, out]), fused (several matrices in one parameter, as experts are), vector (1-D), other.
 
     Raises:
         InputError: no readable configuration, one that wants remote code, or a model with stored buffers.
@@ -66,7 +67,14 @@ def _uses(model):
         for kind, use in kinds:
             if isinstance(module, kind):
                 seen.setdefault(names[id(module.weight)], []).append(use)
-    return {name: "tied" if len(Counter(uses)) > 1 else uses[0] for name, uses in seen.items()}
+    found = {name: "tied" if len(Counter(uses)) > 1 else uses[0] for name, uses in seen.items()}
+    return {**{names[id(p)]: "fused" for module in model.modules() for p in _fused(module)}, **found}
+
+
+def _fused(module):
+    """Parameters of a module's own that hold several matrices; a convolution's three dimensions are one matrix and its window."""
+    own = [] if isinstance(module, _ConvNd) else module.parameters(recurse=False)
+    return [p for p in own if p.ndim == 3 and min(p.shape) > 1]
 
 
 def aliases(model):

@@ -53,13 +53,6 @@ def check_number_of_weights(model, paths):
         raise InputError(paths[0].parent, f"config.json describes {wanted} parameters, the files hold {stored}", "The weights are not those of its config.json")
 
 
-def check_length(config, inputs):
-    """Raise InputError when windows of so many inputs are longer than the model takes."""
-    longest = getattr(config.get_text_config(), "max_position_embeddings", None)
-    if longest is not None and inputs > longest:
-        raise InputError("windows", f"{inputs} inputs, the model takes {longest}", "Sample from a stream with shorter rows")
-
-
 def _entries(value):
     for key, entry in value.items():
         yield str(key), entry

@@ -1,6 +1,7 @@
 """The files of a described model: they must be those that the description names, and every weight must be finite."""
 
 import contextlib
+import re
 import struct
 import zipfile
 from pathlib import Path
@@ -15,6 +16,7 @@ from scalebound.hub.weight_files import CONFIG, is_weight_file
 
 # what GPT-NeoX and GPT-2 of old versions of transformers stored beside their weights; the mask's value is infinite in fp16
 OLD_BUFFERS = (".attention.bias", ".attention.masked_bias", ".rotary_emb.inv_freq", ".attn.bias", ".attn.masked_bias")
+_WIDE = ("F16", "F32", "F64")
 
 
 def read_description(path):
@@ -97,18 +99,28 @@ def _open_safetensors(path, stack):
 
 
 def check_finite(path):
-    """Raise InputError when a safetensors file is unreadable or holds NaN or infinity."""
+    """Raise InputError when a safetensors file is unreadable, holds NaN or infinity, or floating-point numbers of less than 16 bits."""
     try:
         with safe_open(path, framework="pt") as file:
             for name in file.keys():  # noqa: SIM118 (safe_open is not iterable)
+                # before the tensor is read: torch has not every type that the format has
+                _refuse_narrow(file.get_slice(name).get_dtype(), name, path)
                 if not name.endswith(OLD_BUFFERS) and not torch.isfinite(file.get_tensor(name)).all():
                     raise InputError(path, f"tensor {name} holds NaN or infinity", "Train or fetch the checkpoint again")
     except (OSError, SafetensorError) as error:
         raise InputError(path, f"not a readable safetensors file ({error})", "Delete it and make it again") from None
 
 
+def _refuse_narrow(kind, name, path):
+    """Weights of a quantized release stand for others, which scales beside them and code of another package make of them."""
+    if re.match("F[0-9]", kind) and kind not in _WIDE:
+        raise InputError(path, f"tensor {name} is stored as {kind}", "Only 16, 32 and 64 bits are read: fetch the release in bfloat16")
+
+
 def _check_finite_bin(path):
     for name, tensor in _read_bin(path).items():
+        if tensor.is_floating_point() and tensor.itemsize < 2:
+            _refuse_narrow(str(tensor.dtype).removeprefix("torch.").upper().replace("FLOAT", "F"), name, path)
         if not name.endswith(OLD_BUFFERS) and tensor.is_floating_point() and not torch.isfinite(tensor).all():
             raise InputError(path, f"tensor {name} holds NaN or infinity", "Fetch another checkpoint")
 

@@ -10,8 +10,9 @@ from scalebound.artifacts.model_files import CONFIG, model_files
 from scalebound.errors import InputError, first_line
 from scalebound.models import predictability, unaltered
 from scalebound.models.architecture import aliases
-from scalebound.models.config import check_config, check_length, check_number_of_weights
+from scalebound.models.config import check_config, check_number_of_weights
 from scalebound.models.files import OLD_BUFFERS, folder_of, opened, weights_of
+from scalebound.models.lengths import check_length
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
@@ -38,7 +39,7 @@ def load_folder(folder, device, dtype, inputs, weights=None):
             holds for, or one whose forward pass changes its weights.
     """
     model = read_model(folder, device, dtype, weights)
-    check_length(model.config, inputs)
+    check_length(model, inputs)
     before = unaltered.fingerprints(model)
     found = predictability.check(model, inputs, folder)
     unaltered.check(model, before, folder)

@@ -1,4 +1,4 @@
-"""Second moments of the inputs of linear layers, for any causal language model of transformers.
+"""Second moments of the inputs of linear layers, and of other parameters that are matrices, for any causal language model of transformers.
 
 The decoder blocks are visited in order; each forward pass stops after the block in question, so that a layer sees
 inputs from blocks that are already quantized and nothing about a block's signature has to be known.
@@ -7,6 +7,8 @@ inputs from blocks that are already quantized and nothing about a block's signat
 import torch
 from torch import nn
 from transformers.pytorch_utils import Conv1D
+
+from scalebound.quantization.products import Products
 
 LINEAR = (nn.Linear, Conv1D)
 
@@ -25,6 +27,24 @@ def layer_groups(model):
         groups.append((block, layers))
     rest = {name: layer for name, layer in model.named_modules() if isinstance(layer, LINEAR) and name not in taken}
     return [*groups, (None, rest)]
+
+
+def moments_by_block(model, is_open, tokens, windows_per_batch):
+    """Yield ({module name: moment of a linear layer}, {parameter name: {products.Part: moment}}) of what is open, a block at a time, then of the rest.
+
+    The second lists every matrix of the block that belongs to no linear layer, with nothing where no product with it was seen.
+    `is_open(parameter name)` is asked, and the moments are taken, when the next pair is asked for: they see what was rounded by then.
+    """
+    names = {id(p): name for name, p in model.named_parameters()}
+    of_layers = {id(module.weight) for module in model.modules() if isinstance(module, LINEAR)}
+    for block, layers in layer_groups(model):
+        layers = {name: layer for name, layer in layers.items() if is_open(f"{name}.weight")}
+        members = {names[id(p)]: p for p in (block or model).parameters() if p.ndim >= 2 and id(p) not in of_layers}
+        others = {name: p for name, p in members.items() if is_open(name)}
+        if layers or others:
+            with Products(others) as products:
+                moments = second_moments(model, layers, tokens, windows_per_batch, stop_after=block)
+            yield moments, {name: products.moments.get(name, {}) for name in others}
 
 
 @torch.no_grad()

@@ -11,7 +11,7 @@ import torch
 
 from scalebound.errors import InputError
 from scalebound.quantization import grid
-from scalebound.quantization.integers import IntegerTensor, group_width
+from scalebound.quantization.integers import IntegerTensor, group_width, to_matrix
 from scalebound.quantization.rtn import to_integers
 
 BLOCK = 128
@@ -20,43 +20,73 @@ DAMPING_ATTEMPTS = 7
 
 @dataclass(frozen=True)
 class Result:
-    """The integers, and the damping that the Cholesky factorisation took (escalated when larger than asked for)."""
+    """The integers, the damping that the Cholesky factorisation took (escalated when larger than asked for), and the share of the
+    entries that were rounded by GPTQ; the others are rounded to nearest."""
 
     tensor: IntegerTensor
     damping: float
     escalated: bool
+    share: float = 1.0
 
 
 def quantize(weights, hessian, bits, group=0, damping=0.01, block=BLOCK):
     """Round `weights` [rows, columns] against `hessian` = sum of x x^T over calibration inputs, [columns, columns].
+
+    A column whose inputs are all zero neither takes up an error nor leaves one: it is rounded to nearest.
 
     Raises:
         InputError: the Hessian is not finite, or not positive definite even with the largest damping.
     """
     columns = weights.shape[1]
     width = group_width(columns, group)
-    hessian, weights = hessian.double(), weights.clone() if weights.dtype == torch.float64 else weights.float().clone()
-    dead = hessian.diagonal() <= 0
-    hessian = hessian.clone()
-    hessian[dead, dead] = 1
-    weights[:, dead] = 0
+    weights = weights if weights.dtype == torch.float64 else weights.float()
     scales, zeros = grid.fit(weights, bits, width)
+    full = (grid.expand(x, width, columns).to(weights.dtype) for x in (scales, zeros))
+    codes, used = _solve(weights, *full, hessian, bits, damping, block)
+    return Result(to_integers(codes, scales, zeros, bits, width), used, used > damping)
+
+
+def quantize_parts(weight, use, moments, bits, group=0, damping=0.01, block=BLOCK):
+    """Round a contiguous parameter whose parts are matrices of their own, as the experts of a mixture are.
+
+    `moments` is {products.Part: sum of x x^T over the part's inputs}. Grids are those of the parameter's own rows, whichever way a
+    part lies in it. What no input reached is rounded to nearest, as is a part that overlaps with an earlier one.
+    """
+    matrix = to_matrix(weight.float(), use)
+    width = group_width(matrix.shape[1], group)
+    scales, zeros = grid.fit(matrix, bits, width)
+    full = [grid.expand(x, width, matrix.shape[1]).contiguous() for x in (scales, zeros)]
+    codes, done, most = grid.round_to(matrix, *full, bits), torch.zeros_like(matrix, dtype=torch.bool), damping
+    for part, moment in moments.items():
+        if part.of(done).any() or not moment.any():
+            continue
+        found, used = _solve(*(part.of(x) for x in (matrix, *full)), moment, bits, damping, block)
+        part.of(codes).copy_(found)
+        part.of(done).fill_(True)
+        most = max(most, used)
+    return Result(to_integers(codes, scales, zeros, bits, width), most, most > damping, float(done.double().mean()))
+
+
+def _solve(weights, scales, zeros, hessian, bits, damping, block):
+    """(codes, damping used) of `weights` [rows, columns] on grids of the same shape."""
+    hessian = hessian.double()
     order = torch.argsort(hessian.diagonal(), descending=True, stable=True)
     factor, used = inverse_factor(hessian[order][:, order], damping)
-    full = [grid.expand(x, width, columns)[:, order].to(weights.dtype) for x in (scales, zeros)]
     codes = torch.empty_like(weights)
-    codes[:, order] = _round_columns(weights[:, order], *full, factor.to(weights.dtype), bits, block)
-    return Result(to_integers(codes, scales, zeros, bits, width), used, used > damping)
+    codes[:, order] = _round_columns(weights[:, order], scales[:, order], zeros[:, order], factor.to(weights.dtype), bits, block)
+    return codes, used
 
 
 def inverse_factor(hessian, damping):
     """(U, damping used): upper triangular U with U^T U = (hessian + damping * mean diagonal * I)^-1, in float64.
 
-    The damping is multiplied by ten until both factorisations succeed.
+    The mean is that of the inputs that are not always zero. The damping is multiplied by ten until both factorisations succeed.
     """
     if not torch.isfinite(hessian).all():
         raise InputError("calibration", "the second moment of a layer's inputs is not finite", "Check the checkpoint's weights")
-    mean, eye = hessian.diagonal().mean(), torch.eye(len(hessian), dtype=hessian.dtype, device=hessian.device)
+    diagonal, eye = hessian.diagonal(), torch.eye(len(hessian), dtype=hessian.dtype, device=hessian.device)
+    live = int((diagonal > 0).sum())
+    mean = diagonal.sum() / live if live else 1.0
     for attempt in range(DAMPING_ATTEMPTS):
         used = damping * 10**attempt
         lower, failed = torch.linalg.cholesky_ex(hessian + used * mean * eye)

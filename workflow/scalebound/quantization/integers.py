@@ -38,9 +38,11 @@ def group_width(columns, group):
 
 
 def matrix_view(shape, use):
-    """[rows, columns] that a parameter of `shape` is quantized as; conv1d weights are transposed to [out, in]."""
+    """[rows, columns] that a parameter of `shape` is quantized as; conv1d weights are transposed to [out, in], fused matrices lie one below the other."""
     if use == "vector":
         return 1, int(np.prod(shape, dtype=np.int64))
+    if use == "fused":
+        return shape[0] * shape[1], shape[2]
     if use == "conv1d":
         return shape[1], shape[0]
     return shape[0], int(np.prod(shape[1:], dtype=np.int64))

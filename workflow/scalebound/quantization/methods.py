@@ -1,8 +1,9 @@
 """The methods of quantizers on fixed grids, by the name that `method` has in the configuration.
 
-A method says how the matrix of a linear layer is rounded. What no linear layer covers (embeddings, 1-D parameters, layers
-that no calibration token reached) is rounded to nearest, whatever the method. To add one: a function here with its line in
-METHODS, and the model of its settings in config.py; config/README.md has the steps.
+A method says how the matrix of a linear layer is rounded. Matrices that belong to no linear layer, as fused experts and routers, are
+rounded by GPTQ where the method is calibrated; what nothing is multiplied with (embeddings, 1-D parameters, what no calibration
+token reached) is rounded to nearest, whatever the method. To add one: a function here with its line in METHODS, and the model of
+its settings in config.py; config/README.md has the steps.
 """
 
 from collections.abc import Callable
@@ -11,19 +12,21 @@ from dataclasses import dataclass, replace
 import torch
 
 from scalebound.quantization import gptq, rotation, rtn
-from scalebound.quantization.integers import IntegerTensor
+from scalebound.quantization.integers import IntegerTensor, to_matrix
 
 LAYER_USES = ("linear", "conv1d", "tied")
 
 
 @dataclass(frozen=True)
 class Rounded:
-    """The integers of one matrix, by which method, and the damping that it took (escalated when above the settings')."""
+    """The integers of one matrix, by which method, the damping that it took (escalated when above the settings'), and the share of
+    the entries that were rounded against a second moment."""
 
     tensor: IntegerTensor
     method: str
     damping: float | None = None
     escalated: bool = False
+    share: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -44,8 +47,18 @@ def to_nearest(matrix, moment, is_head, settings):
 
 
 def by_gptq(matrix, moment, is_head, settings):
-    result = gptq.quantize(matrix, moment, settings.bits, settings.group, settings.damping)
-    return Rounded(result.tensor, "gptq", result.damping, result.escalated)
+    return _by_gptq(gptq.quantize(matrix, moment, settings.bits, settings.group, settings.damping))
+
+
+def by_parts(weight, use, moments, settings):
+    """GPTQ of each part of a parameter that a second moment is known of, {products.Part: moment}; in its own basis, whatever the method."""
+    if not moments:
+        return to_nearest(to_matrix(weight, use), None, False, settings)
+    return _by_gptq(gptq.quantize_parts(weight, use, moments, settings.bits, settings.group, settings.damping))
+
+
+def _by_gptq(result):
+    return Rounded(result.tensor, "gptq" if result.share else "rtn", result.damping, result.escalated, result.share)
 
 
 def incoherent(matrix, moment, is_head, settings):

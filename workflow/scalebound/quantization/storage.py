@@ -29,6 +29,15 @@ def read(path):
         raise InputError(path, f"not a file of `scalebound quantize` ({first_line(error)})", "Delete it and let snakemake make it again") from None
 
 
+def gptq_share(path):
+    """What `scalebound quantize` noted beside the integers: see whole_model.gptq_share. Raises InputError where there is no number."""
+    try:
+        with safe_open(path, framework="numpy") as file:
+            return float(json.loads(file.metadata()[KEY])["gptq_share"])
+    except (OSError, SafetensorError, LookupError, TypeError, ValueError) as error:
+        raise InputError(path, f"no gptq_share in it ({first_line(error)})", "Delete it and let snakemake make it again") from None
+
+
 def _tensor(file, name, bits, group, seed=None):
     codes, scales, zeros = (file.get_tensor(f"{name}.{part}") for part in ("codes", "scales", "zeros"))
     kinds = [(array.dtype.name, array.ndim) for array in (codes, scales, zeros)]

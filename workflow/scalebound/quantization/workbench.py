@@ -8,18 +8,24 @@ import torch
 from scalebound.errors import InputError
 from scalebound.quantization import rtn
 from scalebound.quantization.integers import IntegerTensor, check, from_matrix, to_matrix
-from scalebound.quantization.methods import LAYER_USES, METHODS, Rounded
+from scalebound.quantization.methods import LAYER_USES, METHODS, Rounded, by_parts
 
 
 @dataclass(frozen=True)
 class Quantized:
-    """One quantized parameter: integers, how they were found, and the squared error of the weights they stand for."""
+    """One quantized parameter: integers, how they were found, the squared error of the weights they stand for, and the share of
+    the entries that were rounded by GPTQ."""
 
     tensor: IntegerTensor
     method: str
     damping: float | None
     escalated: bool
     squared_error: float
+    share: float
+
+    @property
+    def entries(self):
+        return int(self.tensor.codes.size)
 
 
 class Workbench:
@@ -55,6 +61,10 @@ class Workbench:
         """Round the matrix of a linear layer by the method; `moment` is the second moment of the layer's inputs, where the method looks at it."""
         self._put(key, self.method.round(self._matrix(key), moment, key == self.head, self.settings))
 
+    def round_parts(self, key, moments):
+        """Round a matrix of no linear layer, fused experts for instance; `moments` is {products.Part: second moment of its inputs}."""
+        self._put(key, by_parts(self.weights[key].detach(), self.parameters[key]["use"], moments, self.settings))
+
     def finish(self):
         """Round what is left; {parameter name: Quantized} in the architecture's order."""
         for key in self.parameters:
@@ -74,5 +84,5 @@ class Workbench:
         error = float((weight.detach().cpu().double() - rebuilt.double()).square().sum())
         with torch.no_grad():
             weight.copy_(rebuilt)
-        self._done[key] = Quantized(tensor, rounded.method, rounded.damping, rounded.escalated, error)
+        self._done[key] = Quantized(tensor, rounded.method, rounded.damping, rounded.escalated, error, rounded.share)
         self.bar.update(1)

@@ -13,7 +13,7 @@ from torch import nn
 from torch.nn.functional import log_softmax
 
 from scalebound.errors import InputError
-from scalebound.models.config import check_length
+from scalebound.models.lengths import check_length
 from scalebound.progress import progress
 
 CPU_TOKENS_PER_BATCH = 8192
@@ -108,14 +108,25 @@ def batch_windows(model, length):
     Total memory decides, not what happens to be free, so that one machine always takes the same batch.
     """
     device, config = model.device, model.config.get_text_config()
-    width = max(config.hidden_size, getattr(config, "intermediate_size", None) or 4 * config.hidden_size)
-    heads = getattr(config, "num_attention_heads", 1)
+    width, heads = _widest(model), _most(getattr(config, "num_attention_heads", None) or 1)
     window_bytes = length * (16 * width + heads * length) * model.dtype.itemsize
     if device.type == "cuda":
         tokens, memory = CUDA_TOKENS_PER_BATCH, torch.cuda.get_device_properties(device).total_memory
     else:
         tokens, memory = CPU_TOKENS_PER_BATCH, psutil.virtual_memory().total
     return max(1, min(tokens // length, int(0.1 * memory / window_bytes)))
+
+
+def _widest(model):
+    """The largest number of inputs or outputs of a matrix that is no embedding and no head, whatever the configuration calls it."""
+    aside = {id(module.weight) for module in model.modules() if isinstance(module, nn.Embedding)}
+    aside.add(id(model.get_output_embeddings().weight))
+    return max((max(p.shape[-2:]) for p in model.parameters() if p.ndim >= 2 and id(p) not in aside), default=1)
+
+
+def _most(count):
+    """Of a number that may be one for each layer."""
+    return max(count) if isinstance(count, (list, tuple)) else count
 
 
 def _score_batch(model, head, batch, first_window):
@@ -146,8 +157,9 @@ def _chunked(logits, targets):
 def _separable_head(model, inputs):
     """The output head, when logits are exactly head(last hidden state) at both ends of a window `inputs` [1, tokens]; None otherwise."""
     head = model.get_output_embeddings()
-    states = model.base_model(input_ids=inputs).last_hidden_state
-    if not isinstance(head, nn.Linear) or states.shape[-1] != head.weight.shape[1]:
+    # a base model may be the whole model, whose output has logits alone
+    states = getattr(model.base_model(input_ids=inputs), "last_hidden_state", None)
+    if not isinstance(head, nn.Linear) or states is None or states.shape[-1] != head.weight.shape[1]:
         return None
     ends = [*range(inputs.shape[1])][:PROBED] + [*range(inputs.shape[1])][PROBED:][-PROBED:]
     logits = model(input_ids=inputs).logits[:, ends]
@@ -160,4 +172,4 @@ def check_windows(model, tokens):
     low, high = int(tokens.min()), int(tokens.max())
     if low < 0 or high >= vocabulary:
         raise InputError("windows", f"token ids {low} to {high}, the model's vocabulary has {vocabulary}", "Sample with the checkpoint's own stream")
-    check_length(model.config, tokens.shape[1] - 1)
+    check_length(model, tokens.shape[1] - 1)

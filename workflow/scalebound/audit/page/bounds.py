@@ -5,6 +5,7 @@ import math
 import numpy as np
 from markupsafe import Markup
 
+from scalebound.artifacts.family_tables import RECIPE_SHARE
 from scalebound.audit.page import charts
 from scalebound.audit.page.values import anchor, number, short, significant, whole
 from scalebound.bounds import freedman, geometric, smoothing
@@ -51,10 +52,16 @@ def family_table(section, family):
             (f"{here}/resolve", short(first["n_params"]), "parameters"),
             (f"{here}/resolve", short(first["n_tokens"]), "tokens"),
             (f"{here}/score", number(first["train_loss"]), "nats training loss"),
+            *((f"{here}/quantizers/{anchor(row['quantizer'])}", number(row["gptq_share"], 2), f"GPTQ share of {row['quantizer']}") for row in _partly(rows)),
         ]
         groups.append({"slug": slug, "anchor": here, "facts": facts, "rows": [_table_row(here, row, rows) for _, row in rows.iterrows()]})
     kinds = sorted(set(table["kind"]))
     return {"groups": groups, "kinds": kinds, "quantizers": max((len(group["rows"]) for group in groups), default=0)}
+
+
+def _partly(rows):
+    """Rows whose quantizer left more than a tenth of what layers multiply with to plain rounding, though it is no rounding to nearest."""
+    return [row for _, row in rows.iterrows() if 0 < float(row["gptq_share"]) < RECIPE_SHARE]
 
 
 def _table_row(here, row, rows):

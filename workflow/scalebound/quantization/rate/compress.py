@@ -1,9 +1,11 @@
 """The shortest code for a good hypothesis: rounding at several rates, the best of them by its price, then tuning.
 
 Rates are compared by `loss + exchange * code length in nats / predictions` on calibration windows (theory: section 8). The
-choice is in the message, so it needs no union bound; the windows of the bound's own draw are not seen here.
+choice is in the message, so it needs no union bound; the windows of the bound's own draw are not seen here. Without tuning,
+which moves the steps itself, the search goes on from the rates that were asked for until the price turns.
 """
 
+import functools
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -12,7 +14,12 @@ from scalebound.errors import InputError
 from scalebound.quantization.rate import message
 from scalebound.quantization.rate.initial import RateRounder, assign, theoretical_exponent
 from scalebound.quantization.rate.tuning import tune
+from scalebound.quantization.whole_model import gptq_share
 from scalebound.scoring.scoring import score
+
+STRIDE = 2  # quarters of an octave between rates of the search
+FLAT = 0.01  # nats between prices that are the same for the search
+FAR_WORSE = 1.0  # nats by which a code has lost the model
 
 
 @dataclass(frozen=True)
@@ -32,7 +39,8 @@ class Compressed:
     """tensors: {parameter name: CodedTensor}. candidates: every Candidate, in the order tried; chosen: place of the one kept.
 
     tuning: recorded losses and prices of the tuning run (list of tuning.Step). tuned_tokens: predictions trained on, and
-    their share of the training tokens.
+    their share of the training tokens. model_loss: of the model as it was, mean over the calibration windows in nats per token.
+    gptq_share: see whole_model.gptq_share, of the rounding that the codes began with.
     """
 
     tensors: dict
@@ -41,6 +49,15 @@ class Compressed:
     tuning: list
     tuned_tokens: int
     share_of_training: float
+    model_loss: float
+    gptq_share: float
+
+    def notice(self):
+        """What a user should know of the choice: that the code has lost the model; None where it has not."""
+        loss = self.candidates[self.chosen].loss
+        if loss - self.model_loss <= FAR_WORSE:
+            return None
+        return f"the chosen code has a loss of {loss:.3f} nats, the model {self.model_loss:.3f}: n pays for no better code, or step_offsets and tuning miss it"
 
     def report(self):
         """What a report repeats, as JSON values."""
@@ -49,6 +66,8 @@ class Compressed:
             "chosen": self.chosen,
             "tuned_tokens": self.tuned_tokens,
             "share_of_training": self.share_of_training,
+            "model_loss": self.model_loss,
+            "gptq_share": self.gptq_share,
             "tuning": [asdict(step) for step in self.tuning],
         }
 
@@ -68,27 +87,59 @@ def compress(model, parameters, settings, calibration, tuning, predictions):
     steps = settings.tuning.steps(predictions, calibration.shape[1] - 1)
     if steps and not len(tuning):
         raise InputError("tuning", "no windows", "Draw some, or set tuning.share_of_training to 0")
-    rounder, candidates, found = RateRounder(model, parameters, settings, calibration[:, :-1]), [], []
-    for offset in settings.step_offsets:
-        exponent = theoretical_exponent(settings.exchange, predictions) + offset
+    model_loss = _loss(model, calibration)
+    rounder, theory = RateRounder(model, parameters, settings, calibration[:, :-1]), theoretical_exponent(settings.exchange, predictions)
+    candidates, best = [], {}
+
+    def weigh(exponent):
         rounded = rounder.round_all(exponent)
-        found.append((rounded, {name: r.tensor for name, r in rounded.items()}))
-        candidates.append(_weigh(model, parameters, found[-1][1], exponent, False, settings, calibration, predictions))
+        found = _weigh(model, parameters, _tensors(rounded), exponent, False, settings, calibration, predictions)
+        if all(found.price < c.price for c in candidates):
+            best["rounded"] = rounded
+        candidates.append(found)
+
+    for offset in settings.step_offsets:
+        weigh(theory + offset)
+    if not steps:
+        search(weigh, candidates, model_loss + FAR_WORSE)
     chosen, history, tokens = int(np.argmin([c.price for c in candidates])), [], 0
-    tensors = found[chosen][1]
+    rounded, tensors = best["rounded"], _tensors(best["rounded"])
     if steps:
-        tuned, history = tune(model, parameters, found[chosen][0], settings.tuning, tuning, settings.exchange * settings.tuning.price_factor, predictions)
+        tuned, history = tune(model, parameters, rounded, settings.tuning, tuning, settings.exchange * settings.tuning.price_factor, predictions)
         candidates.append(_weigh(model, parameters, tuned, candidates[chosen].exponent, True, settings, calibration, predictions))
         tokens = steps * settings.tuning.batch_rows * (tuning.shape[1] - 1)
         if candidates[-1].price < candidates[chosen].price:
             chosen, tensors = len(candidates) - 1, tuned
     _put(model, parameters, tensors)
-    return Compressed(tensors, candidates, chosen, history, tokens, tokens / predictions)
+    return Compressed(tensors, candidates, chosen, history, tokens, tokens / predictions, model_loss, gptq_share(rounded, parameters))
+
+
+def search(weigh, candidates, lost):
+    """Go on from the finest and from the coarsest of `candidates` until the price turns; `weigh(exponent)` adds one to them.
+
+    With finer steps the code gets longer without end, so that the price turns; before that it may lie flat, where codes are all zero and the loss
+    is above `lost`. With coarser ones it comes to a rest there: what gains next to nothing is not followed.
+    """
+    least = functools.partial(min, candidates, key=lambda c: c.price)
+    while (finest := min(candidates, key=lambda c: c.exponent)) is least() or (finest.loss > lost and finest.price < least().price + FLAT):
+        weigh(finest.exponent - STRIDE)
+    while (coarsest := max(candidates, key=lambda c: c.exponent)) is least():
+        weigh(coarsest.exponent + STRIDE)
+        if least().price > coarsest.price - FLAT:
+            break
+
+
+def _tensors(rounded):
+    return {name: r.tensor for name, r in rounded.items()}
+
+
+def _loss(model, calibration):
+    return float(score(model, calibration).nll.mean(dtype=np.float64))
 
 
 def _weigh(model, parameters, tensors, exponent, tuned, settings, calibration, predictions):
     _put(model, parameters, tensors)
-    bits, loss = message.ideal_bits(tensors, parameters), float(score(model, calibration).nll.mean(dtype=np.float64))
+    bits, loss = message.ideal_bits(tensors, parameters), _loss(model, calibration)
     return Candidate(exponent, tuned, bits, loss, loss + settings.exchange * bits * float(np.log(2)) / predictions)
 
 

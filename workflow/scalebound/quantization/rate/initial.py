@@ -12,12 +12,12 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from scalebound.quantization.calibration import layer_groups, second_moments
+from scalebound.quantization.calibration import moments_by_block, second_moments
 from scalebound.quantization.integers import from_matrix, to_matrix
 from scalebound.quantization.rate import sensitivity
 from scalebound.quantization.rate.coded_tensor import CodedTensor
 from scalebound.quantization.rate.exponents import split_exponents
-from scalebound.quantization.rate.rounding import round_matrix
+from scalebound.quantization.rate.rounding import Order
 from scalebound.quantization.rate.steps import step_sizes
 from scalebound.scoring.scoring import batch_windows
 
@@ -26,10 +26,16 @@ FLOOR = 1e-3  # least sensitivity of a row or column, as a share of the mean
 
 @dataclass(frozen=True)
 class Rounded:
-    """A coded parameter and the real-valued weights, in units of the model and as a matrix, that were rounded to it."""
+    """A coded parameter, the real-valued weights, in units of the model and as a matrix, that were rounded to it, and the share of the
+    entries whose errors were fed forward, as GPTQ does."""
 
     tensor: CodedTensor
     latent: np.ndarray
+    share: float = 0.0
+
+    @property
+    def entries(self):
+        return int(self.tensor.codes.size)
 
 
 def theoretical_exponent(exchange, predictions):
@@ -61,7 +67,8 @@ class RateRounder:
 
         Whether that holds for this model (no soft-capping and the like) is tried on one window; if not, nothing changes.
         """
-        name = f"{self._output_head()}.weight"
+        head = self.model.get_output_embeddings().weight
+        name = next(name for name, weight in self.weights.items() if weight is head)
         if self.parameters.get(name, {}).get("use") != "linear":
             return False
         weight, window = self.weights[name], torch.as_tensor(self.calibration[:1], dtype=torch.long, device=self.model.device)
@@ -78,16 +85,16 @@ class RateRounder:
         self.exponent, self.done = exponent, {}
         self._restore()
         for name in self._names("tied"):
-            self._tied(name, self._head_moment, self._output_head())
+            self._tied(name, self._head_moment)
         for name in self._names("embedding"):
             self._embedding(name)
         for name in self._names("vector"):
             self._vector(name)
-        for block, layers in layer_groups(self.model):
-            layers = {name: layer for name, layer in layers.items() if self._open(f"{name}.weight")}
-            if layers:
-                for name, moment in second_moments(self.model, layers, self.calibration, self.size, stop_after=block).items():
-                    self._linear(f"{name}.weight", moment, self.found.outputs.get(name))
+        for moments, parts in moments_by_block(self.model, self._open, self.calibration, self.size):
+            for name, moment in moments.items():
+                self._linear(f"{name}.weight", moment)
+            for name, found in parts.items():
+                self._parts(name, {part: moment / self.calibration.size for part, moment in found.items() if moment.any()})
         for name in self.parameters:
             if self._open(name):
                 self._plain(name)
@@ -109,75 +116,105 @@ class RateRounder:
     def _names(self, *uses):
         return [name for name, p in self.parameters.items() if p["use"] in uses]
 
-    def _output_head(self):
-        head = self.model.get_output_embeddings()
-        return next(name for name, module in self.model.named_modules() if module is head)
-
-    def _module(self, parameter):
-        return parameter.rsplit(".", 1)[0]
-
     def _matrix(self, name):
         return to_matrix(self.weights[name].detach(), self.parameters[name]["use"]).double()
 
-    def _linear(self, name, moment, rows):
-        weights = self._matrix(name)
-        tokens = self.calibration.size
-        rows = torch.ones(len(weights), dtype=torch.float64) if rows is None else rows
-        self._gptq(name, weights, moment / tokens, rows)
+    def _linear(self, name, moment):
+        weights, hessian = self._matrix(name), moment / self.calibration.size
+        if name in self.found.outputs:
+            rows = self.found.outputs[name]
+        elif name in self.found.gradients:
+            rows = to_matrix(self.found.gradients[name], self.parameters[name]["use"]).sum(1) / hessian.diagonal().sum()
+        else:
+            rows = torch.ones(len(weights), dtype=torch.float64)
+        self._gptq(name, weights, hessian, rows)
 
     def _gptq(self, name, weights, hessian, rows):
-        row_sizes, split = _inverse_root(rows), []
+        order = Order.of(hessian, self.settings.damping)
+        split = self._split(_inverse_root(rows), order.deviations().cpu().numpy())
+        codes, latent = order.round(weights, _torch_steps(weights.device, *split))
+        self._put(name, codes, latent, *split, share=1.0)
 
-        def steps_of(deviations):
-            split.append(split_exponents(row_sizes, deviations.cpu().numpy(), self.exponent, self.settings.exponent_stride))
-            return torch.from_numpy(_steps(*split[0]).astype(np.float64)).to(weights.device)
+    def _split(self, row_sizes, column_sizes):
+        return split_exponents(row_sizes, column_sizes, self.exponent, self.settings.exponent_stride)
 
-        codes, latent, _ = round_matrix(weights, hessian, steps_of, self.settings.damping)
-        self._put(name, codes, latent, *split[0])
+    def _parts(self, name, hessians):
+        """A parameter that consists of matrices with inputs of their own, {products.Part: Hessian}; they share rows and columns of steps.
 
-    def _tied(self, name, moment, head):
+        The sizes of steps that suit the parts are made a product of one for each row and one for each column of the parameter by their
+        mean logarithms. A row's sensitivity is its squared gradient over the energy of its inputs.
+        """
+        if not hessians or name not in self.found.gradients:
+            self._plain(name)
+            return
+        weights, gradients = self._matrix(name), self.found.gradients[name].contiguous()
+        orders = {part: Order.of(hessian, self.settings.damping) for part, hessian in hessians.items()}
+        sizes = torch.full_like(weights, torch.nan)
+        for part, order in orders.items():
+            rows = part.of(gradients).sum(1) / hessians[part].diagonal().sum()
+            part.of(sizes).copy_(torch.from_numpy(np.log(_inverse_root(rows))).to(sizes.device)[:, None] + order.deviations().log()[None])
+        row_sizes, column_sizes = _means(sizes.cpu().numpy())
+        split = self._split(np.exp(row_sizes), np.exp(column_sizes))
+        steps, latent, done = _torch_steps(weights.device, *split), weights.clone(), torch.zeros_like(weights, dtype=torch.bool)
+        codes = torch.round(weights / steps)
+        for part, order in orders.items():
+            if not part.of(done).any():
+                found = order.round(part.of(weights), part.of(steps))
+                for whole, values in zip((codes, latent), found):
+                    part.of(whole).copy_(values)
+                part.of(done).fill_(True)
+        self._put(name, codes, latent, *split, share=float(done.double().mean()))
+
+    def _tied(self, name, moment):
         """One Hessian for all rows: the head's inputs and the embedding's gradient energy, each with its mean weight."""
         frequencies, energy = self._embedding_sensitivity(name)
-        outputs, inputs = self.found.outputs[head], moment / self.calibration.size
+        outputs, inputs = self.found.outputs[name], moment / self.calibration.size
         hessian = outputs.mean() * inputs + frequencies.mean() * torch.diag(energy)
         rows = outputs * inputs.diagonal().sum() + frequencies * energy.sum()
         self._gptq(name, self._matrix(name), hessian, rows / hessian.diagonal().sum())
 
     def _embedding(self, name):
+        if name not in self.found.frequencies or name not in self.found.energy:
+            self._plain(name)
+            return
         frequencies, energy = self._embedding_sensitivity(name)
-        self._nearest(name, *split_exponents(_inverse_root(frequencies), _inverse_root(energy), self.exponent, self.settings.exponent_stride))
+        self._nearest(name, *self._split(_inverse_root(frequencies), _inverse_root(energy)))
 
     def _embedding_sensitivity(self, name):
         """(share of each token, with half a count for those not seen; energy of each column's gradient)."""
-        module = self._module(name)
-        counts = self.found.frequencies[module] * self.calibration.size + 0.5
+        counts = self.found.frequencies[name] * self.calibration.size + 0.5
         shares = counts / self.calibration.size
-        return shares, self.found.outputs[module] / max(float(self.found.frequencies[module].sum()), 1e-30)
+        return shares, self.found.energy[name] / max(float(self.found.frequencies[name].sum()), 1e-30)
 
     def _vector(self, name):
         """One step for the whole vector; gains of norms are coded as differences from one."""
         weights = self._matrix(name)
-        fisher = self.found.vectors.get(name)
-        size = _inverse_root(fisher.reshape(-1).mean()[None]) if fisher is not None else weights.abs().mean()[None].numpy() + 1e-3
         offset = int(float((weights - 1).abs().mean()) < float(weights.abs().mean()))
-        base, _, _ = split_exponents(size, np.ones(1), self.exponent, 0)
-        zeros = (np.zeros(n, dtype=np.int16) for n in weights.shape)
-        self._nearest(name, base, *zeros, offset=offset)
+        size = weights.abs().mean()[None].numpy() + 1e-3
+        self._one_step(name, self._mean_size(name, size), self.exponent, offset)
 
     def _plain(self, name):
-        """What no layer covers: one step, a quarter of the weights' standard deviation."""
-        weights = self._matrix(name)
-        size = weights.std().clamp(min=1e-6)[None].numpy() / 4
-        base, _, _ = split_exponents(size, np.ones(1), 0, 0)
-        self._nearest(name, base, *(np.zeros(n, dtype=np.int16) for n in weights.shape))
+        """What nothing is multiplied with: one step by its gradient; without one, a quarter of the weights' standard deviation."""
+        if name in self.found.gradients:
+            self._one_step(name, self._mean_size(name, None), self.exponent)
+        else:
+            self._one_step(name, self._matrix(name).std().clamp(min=1e-6)[None].numpy() / 4, 0)
+
+    def _mean_size(self, name, otherwise):
+        fisher = self.found.gradients.get(name)
+        return otherwise if fisher is None else _inverse_root(fisher.reshape(-1).mean()[None])
+
+    def _one_step(self, name, size, exponent, offset=0):
+        base, _, _ = split_exponents(size, np.ones(1), exponent, 0)
+        self._nearest(name, base, *(np.zeros(n, dtype=np.int16) for n in self._matrix(name).shape), offset=offset)
 
     def _nearest(self, name, base, rows, columns, offset=0):
         latent = self._matrix(name) - offset
         self._put(name, torch.round(latent / torch.from_numpy(_steps(base, rows, columns)).to(latent.device)), latent, base, rows, columns, offset)
 
-    def _put(self, name, codes, latent, base, rows, columns, offset=0):
+    def _put(self, name, codes, latent, base, rows, columns, offset=0, share=0.0):
         tensor = CodedTensor(codes.cpu().numpy().astype(np.int32), base, rows, columns, offset)
-        self.done[name] = Rounded(tensor, latent.cpu().numpy().astype(np.float32))
+        self.done[name] = Rounded(tensor, latent.cpu().numpy().astype(np.float32), share)
         assign(self.weights[name], tensor, self.parameters[name])
 
 
@@ -190,6 +227,18 @@ def assign(weight, tensor, parameter):
 
 def _steps(base, rows, columns):
     return step_sizes(base + rows.astype(np.int64)[:, None] + columns.astype(np.int64)[None])
+
+
+def _torch_steps(device, base, rows, columns):
+    return torch.from_numpy(_steps(base, rows, columns).astype(np.float64)).to(device)
+
+
+def _means(table):
+    """(by row, by column): `table` [rows, columns] is nearly their sum; what is NaN counts nowhere, and a row of it is like the mean of the others."""
+    table = np.ma.masked_invalid(table)
+    rows = table.mean(1)
+    rows = rows.filled(rows.mean())
+    return rows, (table - rows[:, None]).mean(0).filled(0.0)
 
 
 def _inverse_root(sensitivities):

@@ -1,5 +1,7 @@
 """GPTQ on an unbounded uniform grid (see quantization/gptq.py): the step is the knob, an entropy coder sets the price."""
 
+from dataclasses import dataclass
+
 import torch
 
 from scalebound.quantization.gptq import inverse_factor
@@ -7,24 +9,35 @@ from scalebound.quantization.gptq import inverse_factor
 BLOCK = 128
 
 
-def round_matrix(weights, hessian, steps_of, damping, block=BLOCK):
-    """(codes, latent, steps), all float64 [rows, columns], for `weights` [rows, columns] and `hessian` [columns, columns] per token.
+@dataclass(frozen=True)
+class Order:
+    """The order of the columns, largest second moment first, and the Cholesky factor U of the inverse Hessian in that order."""
 
-    `steps_of` maps the columns' conditional deviations (the diagonal of the inverse Hessian's Cholesky factor, in the
-    columns' own order) to steps [rows, columns]. `latent` is each weight just before it was rounded, errors of earlier
-    columns fed into it: where fine-tuning starts from.
-    """
-    hessian = hessian.double().clone()
-    dead = hessian.diagonal() <= 0
-    hessian[dead, dead] = hessian.diagonal().mean() * 1e-4 + 1e-12
-    order = torch.argsort(hessian.diagonal(), descending=True, stable=True)
-    factor, _ = inverse_factor(hessian[order][:, order], damping)
-    deviations = torch.empty(len(order), dtype=torch.float64, device=factor.device)
-    deviations[order] = factor.diagonal()
-    steps = steps_of(deviations)
-    codes, latent = (torch.empty_like(steps) for _ in range(2))
-    codes[:, order], latent[:, order] = _round_columns(weights.double()[:, order], steps[:, order], factor, block)
-    return codes, latent, steps
+    columns: torch.Tensor
+    factor: torch.Tensor
+
+    @classmethod
+    def of(cls, hessian, damping):
+        """For `hessian` [columns, columns] per token; a column without inputs comes last, with the largest deviation."""
+        hessian = hessian.double()
+        order = torch.argsort(hessian.diagonal(), descending=True, stable=True)
+        return cls(order, inverse_factor(hessian[order][:, order], damping)[0])
+
+    def deviations(self):
+        """The conditional deviation of each column's input, the diagonal of U, in the columns' own order."""
+        found = torch.empty(len(self.columns), dtype=torch.float64, device=self.factor.device)
+        found[self.columns] = self.factor.diagonal()
+        return found
+
+    def round(self, weights, steps, block=BLOCK):
+        """(codes, latent), float64 [rows, columns], of `weights` on grids of `steps`, both [rows, columns].
+
+        `latent` is each weight just before it was rounded, errors of earlier columns fed into it: where fine-tuning starts from.
+        """
+        codes, latent = (torch.empty(steps.shape, dtype=torch.float64, device=self.factor.device) for _ in range(2))
+        order = self.columns
+        codes[:, order], latent[:, order] = _round_columns(weights.double()[:, order], steps[:, order], self.factor, block)
+        return codes, latent
 
 
 def _round_columns(weights, steps, factor, block):

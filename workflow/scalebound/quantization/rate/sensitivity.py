@@ -8,71 +8,95 @@ from dataclasses import dataclass, field
 
 import torch
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
+from scalebound.errors import InputError, first_line
 from scalebound.quantization.calibration import LINEAR
 
 
 @dataclass
 class Sensitivity:
-    """Per token. outputs: {module name: E[g^2] float64 [outputs]} of a layer's (or embedding's) output gradient g.
+    """Per token, by parameter name; what no gradient reached is not listed.
 
-    frequencies: {embedding's module name: share of each token id float64 [ids]}. parameters: {name: E[gradient^2] in the shape
-    of the parameter} for vectors.
+    outputs: E[g^2] float64 [outputs] of the output gradient g of the linear layer that the parameter is the weight of. energy: the
+    same [columns] of an embedding. frequencies: share of each token id float64 [ids] in what is looked up. gradients: E[gradient^2]
+    in the shape of the parameter, for those of neither.
     """
 
     outputs: dict = field(default_factory=dict)
+    energy: dict = field(default_factory=dict)
     frequencies: dict = field(default_factory=dict)
-    vectors: dict = field(default_factory=dict)
+    gradients: dict = field(default_factory=dict)
 
 
 def measure(model, tokens, seed):
     """Sensitivity over integer `tokens` [windows, length], one window at a time."""
-    found, handles = Sensitivity(), []
-    vectors = {name: p for name, p in model.named_parameters() if p.ndim <= 1}
-    for name, module in model.named_modules():
-        if isinstance(module, (*LINEAR, nn.Embedding)):
-            handles.append(module.register_full_backward_hook(_squares(found.outputs, name)))
-        if isinstance(module, nn.Embedding):
-            handles.append(module.register_forward_pre_hook(_counts(found.frequencies, name)))
-    generator = torch.Generator().manual_seed(seed)
+    names = {id(p): name for name, p in model.named_parameters()}
+    found = Sensitivity()
+    kinds = ((LINEAR, found.outputs), (nn.Embedding, found.energy))
+    handles = [
+        module.register_forward_hook(_squares(store, names[id(module.weight)]))
+        for module in model.modules()
+        for kind, store in kinds
+        if isinstance(module, kind) and id(module.weight) in names
+    ]
+    generator, lookups = torch.Generator().manual_seed(seed), _Lookups(model, names, found.frequencies)
     try:
         for window in torch.as_tensor(tokens, dtype=torch.long):
-            _backward(model, window[None].to(model.device), generator)
-            for name, parameter in vectors.items():
-                if parameter.grad is not None:
-                    found.vectors[name] = found.vectors.get(name, 0) + parameter.grad.double().square()
+            _backward(model, window[None].to(model.device), generator, lookups)
+            for name, parameter in model.named_parameters():
+                if parameter.grad is not None and name not in found.outputs and name not in found.energy:
+                    found.gradients[name] = found.gradients.get(name, 0) + parameter.grad.double().square()
             model.zero_grad(set_to_none=True)
     finally:
         for handle in handles:
             handle.remove()
-    for kind in (found.outputs, found.frequencies, found.vectors):
+    for kind in (found.outputs, found.energy, found.frequencies, found.gradients):
         for name in kind:
             kind[name] = kind[name].double() / tokens.size
     return found
 
 
-def _backward(model, window, generator):
-    logits = model(input_ids=window).logits[0].float()
+def _backward(model, window, generator, lookups):
+    with lookups:
+        logits = model(input_ids=window).logits[0].float()
     with torch.no_grad():
         labels = torch.multinomial(logits.softmax(-1).cpu(), 1, generator=generator)[:, 0].to(logits.device)
-    torch.nn.functional.cross_entropy(logits, labels, reduction="sum").backward()
+    loss = torch.nn.functional.cross_entropy(logits, labels, reduction="sum")
+    try:
+        loss.backward()
+    except Exception as error:  # whatever a model of transformers raises that computes forwards and not back: Reformer out of training
+        found = f"its gradient cannot be computed: {first_line(error)}"
+        raise InputError("model", found, "Take a quantizer of another method than `coded` for it") from None
 
 
-def _squares(outputs, name):
-    def hook(_, __, gradients):
-        squares = gradients[0].detach().reshape(-1, gradients[0].shape[-1]).double().square().sum(0)
-        outputs[name] = outputs.get(name, 0) + squares
+def _squares(store, name):
+    """A forward hook that adds up the squared gradients of a module's output.
+
+    It hangs on the output itself: a backward hook of the module would turn it into a view that the model may not write into.
+    """
+
+    def add(gradient):
+        store[name] = store.get(name, 0) + gradient.detach().reshape(-1, gradient.shape[-1]).double().square().sum(0)
+
+    def hook(_, __, output):
+        # a router may be a linear layer that returns more than its output
+        if isinstance(output, torch.Tensor) and output.requires_grad:
+            output.register_hook(add)
 
     return hook
 
 
-def _counts(frequencies, name):
-    def hook(module, arguments):
-        if arguments[0].is_floating_point():
-            # a position embedding that makes its own ids, of a mask for instance: all positions are equally frequent
-            frequencies[name] = frequencies.get(name, 0) + torch.full((module.num_embeddings,), arguments[0].numel() / module.num_embeddings)
-            return
-        counts = torch.bincount(arguments[0].reshape(-1), minlength=module.num_embeddings).double()
-        frequencies[name] = frequencies.get(name, 0) + counts
+class _Lookups(TorchDispatchMode):
+    """Counts the ids that are looked up in each embedding, however its module is called: positions are often made inside of it."""
 
-    return hook
+    def __init__(self, model, names, counts):
+        super().__init__()
+        weights = [module.weight for module in model.modules() if isinstance(module, nn.Embedding)]
+        self._names = {weight.data_ptr(): names[id(weight)] for weight in weights if id(weight) in names}
+        self._counts = counts
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        if function is torch.ops.aten.embedding.default and (name := self._names.get(args[0].data_ptr())):
+            self._counts[name] = self._counts.get(name, 0) + torch.bincount(args[1].reshape(-1), minlength=len(args[0])).double()
+        return function(*args, **(kwargs or {}))

@@ -63,7 +63,8 @@ class Group:
     @torch.no_grad()
     def collect(self, nats_per_bit):
         """Turn the gradient of the weights into those of latent weights and exponents, the price added."""
-        gradient = self.weights.grad
+        # nothing for what no pass reaches, such as the vision part of a model that reads text
+        gradient = torch.zeros_like(self.weights) if self.weights.grad is None else self.weights.grad
         slope = torch.sign(self.scaled) * (self.price + (self.scaled.abs() < 1)) * nats_per_bit
         self.latent.grad = torch.addcdiv(gradient, slope, self.steps)
         by_exponent = gradient * (self.codes - self.scaled) * self.steps - slope * self.scaled
