@@ -3,6 +3,7 @@
 Nothing here imports torch: Snakemake reads this at every parse.
 """
 
+import math
 import re
 import reprlib
 from typing import Annotated, Literal
@@ -18,6 +19,13 @@ from scalebound.errors import InputError
 
 MAX_KEPT = 10_000  # checkpoints of one run, each of which is an output of one job
 Pair = Annotated[list[Revision], Field(min_length=2, max_length=2)]
+
+
+class References(Model):
+    """Averaged weights that a training run keeps along its way: what predicts each later row without having seen it."""
+
+    spacing: float = Field(1.25, ge=1.01, description="factor between the steps at which they are kept, from the end of the warm-up on")
+    share: float = Field(0.05, gt=0, le=1, description="the exponential average goes back over about this share of the steps so far")
 
 
 class TrainingRun(Model):
@@ -39,6 +47,7 @@ class TrainingRun(Model):
     beta2: float = Field(0.95, gt=0, lt=1)
     clip_norm: float = Field(1.0, gt=0)
     keep_every: int = Field(ge=1, description="a checkpoint is kept at steps 1, 2, 4, ..., at multiples of this, and at the end")
+    references: References | None = Field(References(), description="averaged weights that are kept too; null: none")
     seed: Seed
 
     @model_validator(mode="after")
@@ -68,6 +77,22 @@ class TrainingRun(Model):
         """Steps whose checkpoint is kept, ascending: the powers of two, the multiples of `keep_every`, the last."""
         powers = {2**k for k in range(self.steps.bit_length())}
         return sorted(s for s in powers | set(range(self.keep_every, self.steps, self.keep_every)) | {self.steps} if s <= self.steps)
+
+    def reference_steps(self):
+        """Steps whose averaged weights are kept, ascending: fractions 1 / spacing^k of those of the first pass, k = 1, 2, ...
+
+        The average of step t has seen rows < t * batch_rows only, and is a reference for the rows from that one on. Before the
+        end of the warm-up there is not much to average; after the first pass no row is left that it has not seen.
+        """
+        if self.references is None:
+            return []
+        first_pass, first = self.rows // self.batch_rows, max(1, self.warmup_steps)
+        powers = range(1, 1 + int(math.log(max(1, first_pass / first), self.references.spacing)))
+        return sorted({step for k in powers if first <= (step := round(first_pass / self.references.spacing**k)) < self.steps})
+
+    def kept_folders(self):
+        """Folders of all that the run keeps: `step<k>`, the checkpoints, and `average<k>`, the references."""
+        return [f"step{k}" for k in self.kept_steps()] + [f"average{k}" for k in self.reference_steps()]
 
 
 class Draw(Model):
