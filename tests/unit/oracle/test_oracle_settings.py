@@ -40,6 +40,7 @@ def test_the_preset_and_its_table_are_valid():
         ({"step": 10374}, "is not kept by run"),
         ({"row_tokens": 258}, "more than the 257"),
         ({"vocab_size": 513}, "not its oracle's, 512"),
+        ({"rows": 8264}, "rows 8264 is less than the 8265 that run 'oracle-110k' reads"),
         ({"run": "oracle-20k", "step": 1539}, "trained on it: oracle-250k <- oracle-250k"),
     ],
 )

@@ -26,6 +26,7 @@ BOUNDS = Columns(
         *("n_params", "n_tokens", "vocab_size", "train_loss", "sigma", "C", "paper_bound", "azuma_bound", "freedman_bound_coded", "coded_bits_per_param"),
         *TERMS,
     ),
+    ("heldout_loss", "heldout_standard_error"),
 )
 _COMPARED = ("train_loss", "paper_bound", "azuma_bound")
 COMPARISON = Columns(("checkpoint", "status"), (), (*_COMPARED, *(f"{name}_published" for name in _COMPARED)))

@@ -102,19 +102,26 @@ class Draw(Model):
     seed: Seed
 
 
+class HeldoutDraw(Draw):
+    """Rows of the held-out documents of a stream, in seeded order and none twice: held-out text is scarce."""
+
+    windows: int = Field(ge=2, description="at most so many; fewer where there is less text")
+
+
 class Sampling(Model):
     score: Draw = Field(description="the draw that the bounds are computed on")
     calibration: Draw = Field(description="the draw that quantizers may look at")
     tuning: Draw | None = Field(None, description="the draw that codes are tuned on, for quantizers that do")
     certify: Draw | None = Field(None, description="the draw that certificates are computed on; no choice may look at it")
+    heldout: HeldoutDraw = Field(HeldoutDraw(windows=512, seed=707), description="what the held-out loss beside the bounds is computed on")
 
     def draws(self):
-        """{name: Draw} of the draws that there are."""
-        return {name: draw for name in type(self).model_fields if (draw := getattr(self, name)) is not None}
+        """{name: Draw} of the draws that there are from what a checkpoint saw."""
+        return {name: draw for name in type(self).model_fields if name != "heldout" and (draw := getattr(self, name)) is not None}
 
     @model_validator(mode="after")
     def _different_seeds(self):
-        draws = list(self.draws().items())
+        draws = [*self.draws().items(), ("heldout", self.heldout)]
         for k, (name, draw) in enumerate(draws):
             for other, earlier in draws[:k]:
                 if draw.seed == earlier.seed:
