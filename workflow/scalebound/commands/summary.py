@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import numpy as np
 from rich.console import Console
 from rich.table import Table
 
@@ -57,16 +56,14 @@ def build(bounds, quantizer, path):
     if quantizer not in set(bounds["quantizer"]):
         raise InputError(path, f"no row of quantizer {quantizer!r}", "Name one of the configured quantizers")
     table = Table(title=f"{path}: estimates in nats per token", **LOOK)
-    losses = {"train_loss": "training\nloss", "heldout_loss": "held-out\nloss", "paper_bound": "paper's\nbound", "azuma_bound": "Azuma\nbound"}
-    losses = {name: heading for name, heading in losses.items() if bounds[name].notna().any()}
-    headings = ("checkpoint", "params", "tokens", *losses.values(), "best\nquantizer", "coded\nbits", "bound\n(F)")
+    headings = ("checkpoint", "params", "tokens", "training\nloss", "paper's\nbound", "Azuma\nbound", "best\nquantizer", "coded\nbits", "bound\n(F)")
     for name in headings:
         table.add_column(name, justify="left" if name in ("checkpoint", "best\nquantizer") else "right", no_wrap=True)
     for slug, rows in bounds.groupby("checkpoint", sort=False):
         shown = rows[rows["quantizer"] == quantizer].iloc[0]
         best = rows.loc[rows["freedman_bound_coded"].idxmin()]
         counts = [short_count(shown[name]) for name in ("n_params", "n_tokens")]
-        bounds_shown = ["" if np.isnan(shown[name]) else f"{shown[name]:.3f}" for name in losses]
+        bounds_shown = [f"{shown[name]:.3f}" for name in ("train_loss", "paper_bound", "azuma_bound")]
         table.add_row(slug, *counts, *bounds_shown, best["quantizer"], f"{best['coded_bits_per_param']:.2f}", f"{best['freedman_bound_coded']:.3f}")
     return table
 
