@@ -47,11 +47,11 @@ fuzz: $(READY)
 smoke: $(READY)
 	$(SNAKEMAKE) --configfile config/smoke.yaml
 
-# all quantizers and a fifth size: a few hours of two cores
+# all quantizers, a fifth and a sixth size: a few hours of two cores
 full: $(READY)
 	$(SNAKEMAKE) --configfile config/full.yaml
 
-# a sixth size of 2 M parameters: a night of one core
+# a seventh size of 2 M parameters: a night of one core
 overnight: $(READY)
 	$(SNAKEMAKE) --configfile config/full.yaml config/overnight.yaml
 

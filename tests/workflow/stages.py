@@ -12,7 +12,7 @@ RECORDS = {
     "fetch-corpus": f"{STREAM}/wheels/run.json",
     "documents": f"{STREAM}/documents.run.json",
     "tokenizer": f"{STREAM}/tokenizer.run.json",
-    "tokenize": f"{STREAM}/rows480/run.json",
+    "tokenize": f"{STREAM}/rows/run.json",
     "train": f"{RUN}/run.json",
     "resolve": f"{CHECKPOINT}/resolve/run.json",
     "sample": f"{CHECKPOINT}/sample/score/run.json",

@@ -264,7 +264,7 @@ def test_every_file_is_named_with_its_digest_and_sections_lead_on(page, finished
     assert f"sha256 {digest.stdout.split()[0]}" in page.text
     for stage in ("resolve", "resolve/training", "sample/score", "sample/calibration", "sample/tuning", "sample/certify", "score", "score/windows"):
         assert f"smoke/smoke-6k/{stage}" in page.ids
-    for part in ("documents", "tokenizer", "wheels", "rows480", "rows960"):
+    for part in ("documents", "tokenizer", "wheels", "rows"):
         assert f"streams/smoke-sources/{part}" in page.ids
     assert "This cannot be shown" not in page.text
     assert str(finished.folder) not in page.text

@@ -86,9 +86,9 @@ def test_wrong_pin_of_the_tokenizer(finished_copy):
 
 
 def test_wrong_pin_of_the_stream(finished_copy):
-    finished_copy.edit("config/smoke.yaml", "77a475336d677157245ec541cf6b6ddf7d9582e5edcf28d7adac2c6f858cd4bf", "0" * 64)
-    refused(finished_copy.snakemake("results/streams/smoke-sources/rows480/tokens.bin"), ["pinned 000000", "480 rows"])
-    assert not list(finished_copy.path("results/streams/smoke-sources/rows480").glob("*tokens*"))
+    finished_copy.edit("config/smoke.yaml", "48b9b16d4635395b7aa1c93691269e0ecfcc802c0fb0302632d5af23f7da1548", "0" * 64)
+    refused(finished_copy.snakemake("results/streams/smoke-sources/rows/tokens.bin"), ["pinned 000000", "tokens.bin"])
+    assert not list(finished_copy.path("results/streams/smoke-sources/rows").glob("*tokens*"))
 
 
 def test_altered_wheel(finished_copy):

@@ -8,7 +8,10 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from scalebound.artifacts.scores import read_scores
 from scalebound.audit.run import audit
+from scalebound.corpus.document_order import DocumentOrder
+from scalebound.corpus.rows import open_rows
 
 REQUIRED_COLUMNS = [
     "checkpoint",
@@ -109,16 +112,36 @@ def test_training_keeps_powers_of_two_regular_points_and_every_loss(finished):
 def test_windows_lie_in_what_the_checkpoint_saw(finished):
     windows = pq.read_table(finished.path("results/smoke/smoke-6k/sample/score/windows.parquet"))
     rows, tokens = windows["row"].to_numpy(), np.stack(windows["tokens"].to_numpy(zero_copy_only=False))
-    stream = np.fromfile(finished.path("results/streams/smoke-sources/rows480/tokens.bin"), dtype="<u2").reshape(-1, 65)
+    stream = np.fromfile(finished.path("results/streams/smoke-sources/rows/tokens.bin"), dtype="<u2").reshape(-1, 65)
     assert rows.min() >= 0
     assert rows.max() < 480
     assert np.array_equal(tokens, stream[rows])
 
 
-def test_a_longer_stream_starts_with_the_shorter_one(finished):
-    short, long = (finished.path(f"results/streams/smoke-sources/rows{rows}/tokens.bin").read_bytes() for rows in (480, 960))
-    assert len(long) == 2 * len(short)
-    assert long.startswith(short)
+def test_every_run_reads_the_first_rows_of_one_order_over_the_whole_text(finished):
+    """Far more rows than any run sees, and those that the smaller one sees come from documents all over the manifest."""
+    folder = finished.path("results/streams/smoke-sources/rows")
+    rows, stream = open_rows(folder / "tokens.bin", folder / "stream.json")
+    documents = np.unique(DocumentOrder(rows, stream["row_seed"]).numbers(np.arange(480)))
+    assert len(rows) > 50_000
+    assert len(documents) > 150
+    assert documents.max() > 0.9 * stream["documents"]
+
+
+def test_held_out_losses_stand_beside_training_losses(finished):
+    table = pd.read_csv(finished.path("results/smoke/bounds.csv")).drop_duplicates("checkpoint").set_index("checkpoint")
+    for slug, row in table.iterrows():
+        plain, _, _ = read_scores(finished.path(f"results/smoke/{slug}/heldout/scores.parquet"))
+        assert row["heldout_loss"] == pytest.approx(plain.mean(), rel=1e-9)
+        assert row["heldout_standard_error"] == pytest.approx(plain.mean(axis=1).std(ddof=1) / 8, rel=1e-9)
+        assert abs(row["heldout_loss"] - row["train_loss"]) < 0.5
+
+
+def test_references_are_kept_beside_the_checkpoints(finished):
+    folder = finished.path("results/training/smoke-6k")
+    kept = sorted(int(path.name[7:]) for path in folder.glob("average*"))
+    assert kept == [5, 6, 8, 10, 13, 16, 20, 25, 31, 38, 48]
+    assert all((folder / f"average{step}" / "model.safetensors").stat().st_size > 4 * 5688 for step in kept)
 
 
 def test_no_training_document_is_seen_by_the_tokenizer_or_held_out(finished):

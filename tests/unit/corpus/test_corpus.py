@@ -99,12 +99,54 @@ def test_too_little_text_for_the_vocabulary_is_an_error():
         tokenizer.train(["x"], 5000)
 
 
-def test_rows_are_the_concatenated_documents_cut_evenly(tmp_path):
-    _, used = rows.fill_rows([[1, 2, 3], [4, 5], [6, 7, 8], [9]], 2, 3, tmp_path / "tokens.bin")
-    assert np.fromfile(tmp_path / "tokens.bin", dtype="<u2").tolist() == [1, 2, 3, 4, 5, 6]
-    assert used == 3
+def shuffled(token_lists, seed, path, row_tokens=3):
+    count = rows.write_shuffled_rows(token_lists, row_tokens, seed, path)
+    found = np.fromfile(path, dtype="<u2").reshape(-1, row_tokens)
+    assert len(found) == count
+    return found
+
+
+def test_rows_are_the_concatenated_documents_cut_evenly_in_the_order_of_the_seed(tmp_path):
+    lists = [[1, 2, 3, 4], [5], list(range(6, 40)), [40]]  # 13 rows and a token that fills none
+    found = shuffled(lists, 5, tmp_path / "tokens.bin")
+    plain = np.arange(1, 40).reshape(13, 3)
+    np.testing.assert_array_equal(found, plain[rows.row_order(13, 5)])
+    assert sorted(found[:, 0]) == list(plain[:, 0])
+    assert found.tolist() != plain.tolist()
+
+
+def test_the_order_is_one_over_all_rows_and_not_over_those_that_a_run_sees():
+    """The first tenth of the order comes from all of the text, in proportion."""
+    first = rows.row_order(10_000, 3)[:1000]
+    counts, _ = np.histogram(first, bins=10, range=(0, 10_000))
+    assert counts.min() > 60
+    assert counts.max() < 140
+
+
+def test_another_seed_is_another_order_of_the_same_rows(tmp_path):
+    one, other, again = (shuffled([range(300)], seed, tmp_path / "tokens.bin") for seed in (1, 2, 1))
+    np.testing.assert_array_equal(one, again)
+    assert one.tolist() != other.tolist()
+    assert sorted(one.tolist()) == sorted(other.tolist())
+
+
+def test_rows_of_more_than_one_piece_are_all_written(tmp_path):
+    count = 2 * rows.ROWS_AT_ONCE + 3
+    found = shuffled([np.arange(count * 3) % 60_000], 1, tmp_path / "tokens.bin")
+    np.testing.assert_array_equal(found, (np.arange(count * 3) % 60_000).reshape(-1, 3)[rows.row_order(count, 1)])
+
+
+def test_a_pin_must_be_that_of_the_file(tmp_path, capsys):
+    path = tmp_path / "tokens.bin"
+    path.write_bytes(b"rows")
+    found, pinned = rows.check_pin(path, None, "tokens.bin")
+    assert not pinned
+    assert f"sha256: {found}" in capsys.readouterr().out
+    assert rows.check_pin(path, found, "tokens.bin") == (found, True)
+    with pytest.raises(InputError, match=f"tokens.bin: sha256 {found}, pinned {'0' * 64}"):
+        rows.check_pin(path, "0" * 64, "tokens.bin")
 
 
 def test_too_few_tokens_is_an_error(tmp_path):
-    with pytest.raises(InputError, match="3 training tokens, the runs need 6"):
-        rows.fill_rows([[1, 2, 3]], 2, 3, tmp_path / "tokens.bin")
+    with pytest.raises(InputError, match="2 training tokens, a row takes 3"):
+        rows.write_shuffled_rows([[1, 2]], 3, 1, tmp_path / "tokens.bin")

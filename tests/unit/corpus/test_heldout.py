@@ -1,4 +1,4 @@
-"""Documents behind rows, and held-out documents as rows, on wheels made here."""
+"""Held-out documents as rows, on wheels made here."""
 
 import zipfile
 
@@ -6,42 +6,7 @@ import numpy as np
 import pytest
 
 from scalebound.corpus import documents, heldout, tokenizer
-from scalebound.corpus.document_lengths import document_weights
 from scalebound.errors import InputError
-
-END = tokenizer.END_OF_DOCUMENT_ID
-
-
-def test_every_whole_document_weighs_one():
-    # documents of 2, 3 and 1 tokens and their ends, and a last one that goes on; the first token of a row is no prediction
-    rows = np.array([[5, 6, END, 7], [8, 9, END, 5], [END, 6, 6, 6]])
-    weights, found = document_weights(rows)
-    assert found == 3
-    np.testing.assert_allclose(weights, [[1 / 2, 1 / 2, 1 / 3], [1 / 3, 1 / 3, 1], [0, 0, 0]])
-    assert weights.sum() == pytest.approx(3)
-
-
-def test_rows_within_one_document_hold_none():
-    weights, found = document_weights(np.ones((2, 4), dtype=np.uint16))
-    assert found == 0
-    assert not weights.any()
-
-
-def test_weights_give_the_mean_over_documents_of_their_means():
-    rng = np.random.default_rng(0)
-    rows = rng.choice([END, 5, 6], p=[0.02, 0.49, 0.49], size=(200, 33))
-    losses, (weights, found) = rng.exponential(size=(200, 32)), document_weights(rows)
-    number, means = 0, [[]]
-    for row, values in zip(rows, losses):
-        for k, token in enumerate(row):
-            if k:
-                means[number].append(values[k - 1])
-            if token == END:
-                number += 1
-                means.append([])
-    assert found == number
-    # an end that begins a row closes a document without a prediction of its own
-    assert np.average(losses, weights=weights) == pytest.approx(np.mean([np.mean(m) for m in means[:number] if m]))
 
 
 @pytest.fixture

@@ -44,6 +44,7 @@ def table():
                     "azuma_bound": 7 - 0.5 * k,
                 }
                 row |= {"vocab_size": 512, "C": 0.14, "sigma": 0.3 + 0.1 * k, "coded_bits_per_param": bits + 0.5, "freedman_bound_coded": 5.9 - 0.5 * k}
+                row |= {"heldout_loss": 4.1 - 0.5 * k if k else np.nan, "heldout_standard_error": 0.02 if k else np.nan}
                 row |= {"term_parameters_per_token": 0.9, "term_loss_variation": 0.2, "term_smoothing": 0.4, "term_quantization_gap": 0.01, "gptq_share": 1.0}
                 rows.append(row)
     return pd.DataFrame(rows)

@@ -22,7 +22,7 @@ PRESET = merged(yaml.safe_load((ROOT / "config/config.yaml").read_text()), yaml.
 
 def changed(**stream):
     value = copy.deepcopy(PRESET)
-    value["streams"]["oracle-250k"] |= stream
+    value["streams"]["oracle-200k"] |= stream
     return value
 
 
@@ -37,10 +37,11 @@ def test_the_preset_and_its_table_are_valid():
     ("stream", "message"),
     [
         ({"run": "nobody"}, "'nobody' is not among the training runs"),
-        ({"step": 10374}, "is not kept by run"),
+        ({"step": 7818}, "is not kept by run"),
         ({"row_tokens": 258}, "more than the 257"),
         ({"vocab_size": 513}, "not its oracle's, 512"),
-        ({"run": "oracle-20k", "step": 1539}, "trained on it: oracle-250k <- oracle-250k"),
+        ({"rows": 8265}, "rows 8265 is less than the 8266 that run 'oracle-110k' reads"),
+        ({"run": "oracle-20k", "step": 1539}, "trained on it: oracle-200k <- oracle-200k"),
     ],
 )
 def test_an_oracle_that_cannot_be_is_refused(stream, message):
@@ -50,7 +51,7 @@ def test_an_oracle_that_cannot_be_is_refused(stream, message):
 
 def test_an_oracle_of_an_oracles_student_is_no_circle():
     value = copy.deepcopy(PRESET)
-    value["streams"]["second"] = value["streams"]["oracle-250k"] | {"run": "oracle-20k", "step": 1539}
+    value["streams"]["second"] = value["streams"]["oracle-200k"] | {"run": "oracle-20k", "step": 1539}
     assert parse_config(value).streams["second"].run == "oracle-20k"
 
 

@@ -11,7 +11,7 @@ from scipy import stats
 from scalebound.artifacts import windows
 from scalebound.artifacts.parquet import read_parquet, write_parquet
 from scalebound.artifacts.provenance import KEY
-from scalebound.corpus.rows import Rows, fill_rows
+from scalebound.corpus.rows import Rows
 from scalebound.errors import InputError
 from scalebound.scoring import sampling
 
@@ -78,7 +78,7 @@ def test_the_digest_of_tokens_is_that_of_little_endian_uint32_in_row_order():
 def stream(tmp_path):
     """A file of 5 rows of 4 tokens: row i is 4 i, ..., 4 i + 3."""
     path = tmp_path / "tokens.bin"
-    fill_rows([list(range(20))], 5, 4, path)
+    np.arange(20, dtype="<u2").tofile(path)
     return path
 
 
@@ -111,7 +111,7 @@ def test_a_token_outside_the_vocabulary_is_refused_where_it_is_read(stream):
 
 
 def test_large_token_ids_keep_all_sixteen_bits(tmp_path):
-    fill_rows([[65535, 256, 255, 1]], 2, 2, tmp_path / "tokens.bin")
+    np.array([65535, 256, 255, 1], dtype="<u2").tofile(tmp_path / "tokens.bin")
     assert Rows(tmp_path / "tokens.bin", 2, 2, 65536).read([0, 1]).tolist() == [[65535, 256], [255, 1]]
 
 

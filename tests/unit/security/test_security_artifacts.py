@@ -21,10 +21,10 @@ CERTIFICATE = f"{CODED}/certificate"
 # run record, option, and the artifact that it reads, or that lies beside what it reads
 READERS = {
     "tokenizer of documents": (f"{STREAM}/tokenizer.run.json", "--documents", f"{STREAM}/documents.parquet"),
-    "tokenize of documents": (f"{STREAM}/rows480/run.json", "--documents", f"{STREAM}/documents.parquet"),
-    "tokenize of tokenizer": (f"{STREAM}/rows480/run.json", "--tokenizer", f"{STREAM}/tokenizer.json"),
-    "sample of tokens": (f"{CHECKPOINT}/sample/score/run.json", "beside --stream", f"{STREAM}/rows480/tokens.bin"),
-    "sample of stream": (f"{CHECKPOINT}/sample/score/run.json", "--stream", f"{STREAM}/rows480/stream.json"),
+    "tokenize of documents": (f"{STREAM}/rows/run.json", "--documents", f"{STREAM}/documents.parquet"),
+    "tokenize of tokenizer": (f"{STREAM}/rows/run.json", "--tokenizer", f"{STREAM}/tokenizer.json"),
+    "sample of tokens": (f"{CHECKPOINT}/sample/score/run.json", "beside --stream", f"{STREAM}/rows/tokens.bin"),
+    "sample of stream": (f"{CHECKPOINT}/sample/score/run.json", "--stream", f"{STREAM}/rows/stream.json"),
     "encode of codes": (f"{QUANTIZER}/encode/run.json", "--codes", f"{QUANTIZER}/quantize/codes.safetensors"),
     "encode of architecture": (f"{QUANTIZER}/encode/run.json", "--architecture", f"{CHECKPOINT}/resolve/architecture.json"),
     "decode of message": (f"{QUANTIZER}/decode/run.json", "--message", f"{QUANTIZER}/encode/model.sbq"),
@@ -33,6 +33,7 @@ READERS = {
     "bound of code": (f"{QUANTIZER}/bound/run.json", "--code", f"{QUANTIZER}/encode/code.json"),
     "bound of scores": (f"{QUANTIZER}/bound/run.json", "--scores", f"{CHECKPOINT}/score/scores.parquet"),
     "bound of quantized scores": (f"{QUANTIZER}/bound/run.json", "--quantized-scores", f"{QUANTIZER}/score/scores.parquet"),
+    "bound of held-out scores": (f"{QUANTIZER}/bound/run.json", "--heldout", f"{CHECKPOINT}/heldout/scores.parquet"),
     "compress of architecture": (f"{CODED}/encode/run.json", "--architecture", f"{CHECKPOINT}/resolve/architecture.json"),
     "compress of calibration": (f"{CODED}/encode/run.json", "--calibration", f"{CHECKPOINT}/sample/calibration/windows.parquet"),
     "compress of tuning": (f"{CODED}/encode/run.json", "--tuning", f"{CHECKPOINT}/sample/tuning/windows.parquet"),
@@ -48,7 +49,7 @@ READERS = {
     "figures of table": ("results/smoke/figures/terms.run.json", "--table", "results/smoke/bounds.csv"),
 }
 # what is in an artifact but not needed by its readers
-NOT_NEEDED = {"identity", "folder", "files", "bytes", "documents", "tied", "bits_by_parameter", "why_estimate", "sampled_tokens"}
+NOT_NEEDED = {"identity", "row_seed", "folder", "files", "bytes", "documents", "tied", "bits_by_parameter", "why_estimate", "sampled_tokens"}
 UNREAD = {("bound of code", "without n_params")}
 
 

@@ -29,6 +29,7 @@ BOUNDS = Columns(
         *("coded_bits_per_param", "gptq_share"),
         *TERMS,
     ),
+    ("heldout_loss", "heldout_standard_error"),
 )
 _COMPARED = ("train_loss", "paper_bound", "azuma_bound")
 COMPARISON = Columns(("checkpoint", "status"), (), (*_COMPARED, *(f"{name}_published" for name in _COMPARED)))

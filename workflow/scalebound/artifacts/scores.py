@@ -44,10 +44,19 @@ def standard_error(losses):
 
 def windows_digest(identity, path):
     """The sha256 of the windows that scores with this identity belong to. Raises InputError when it names none."""
+    return _digest(identity, "windows", path)
+
+
+def model_digest(identity, path):
+    """The sha256 of the description of the model that was scored. Raises InputError when the identity names none."""
+    return _digest(identity, "model", path)
+
+
+def _digest(identity, role, path):
     try:
-        return identity["inputs"]["windows"]["sha256"]
+        return identity["inputs"][role]["sha256"]
     except (KeyError, TypeError):
-        raise InputError(path, "its identity names no windows", REMEDY) from None
+        raise InputError(path, f"its identity names no {role}", REMEDY) from None
 
 
 def _integers(values):

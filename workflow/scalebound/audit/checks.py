@@ -4,6 +4,7 @@ Wheels against their pins, windows against the seed and the stream, messages aga
 against their scores by code of its own. Each check takes a plan.rule.Job and a chain.Folder, and returns findings.
 """
 
+import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,7 @@ from scalebound.commands import decode, spectra
 from scalebound.commands.verify import INPUTS, certificate_problems
 from scalebound.configuration.config import TrainingRun
 from scalebound.corpus import documents, heldout, tokenizer
+from scalebound.corpus.document_order import DocumentOrder
 from scalebound.corpus.rows import open_rows
 from scalebound.curvature.quadrature import described
 from scalebound.quantization import message
@@ -29,6 +31,7 @@ from scalebound.scoring import sampling
 from scalebound.scoring.trajectory import draw, steps_of
 
 TOLERANCE = 1e-9
+DOCUMENTS_READ = 64  # of a stream, spread over all of it
 
 
 def check_wheels(job, folder):
@@ -38,6 +41,22 @@ def check_wheels(job, folder):
         for name in job.outputs
         if Path(name).name in pins and folder.sha256(name) != pins[Path(name).name]
     ]
+
+
+def check_rows(job, folder):
+    """In the order of the seed the rows hold as many documents as the manifest lists for training, and of some of these the very text."""
+    name = next(path for path in job.outputs if path.endswith("tokens.bin"))
+    rows, _ = open_rows(folder.path(name), folder.path(job.outputs[name]))
+    listed = [row for row in documents.read_list(folder.path(job.inputs["documents"])) if row["split"] == "train"]
+    order, made = DocumentOrder(rows, job.settings["row_seed"]), tokenizer.read(folder.path(job.inputs["tokenizer"]), rows.vocab_size)
+    # what does not fill a last row is left out: the end of the last documents
+    if not 0 <= len(listed) - order.whole <= rows.row_tokens:
+        return [Finding(name, f"{len(listed)} documents for training", f"the ends of {order.whole}")]
+    for number in np.linspace(0, order.whole - 1, min(order.whole, DOCUMENTS_READ)).astype(int):
+        text = made.decode(order.tokens(number).tolist(), skip_special_tokens=False)
+        if hashlib.sha256(text.encode()).hexdigest() != listed[number]["sha256"]:
+            return [Finding(name, f"{listed[number]['path']} in the rows that the seed gives it", "other text")]
+    return []
 
 
 def check_windows(job, folder):
@@ -204,6 +223,7 @@ def _rule_problems(name, number, probe):
 
 CHECKS = {
     "fetch-corpus": check_wheels,
+    "tokenize": check_rows,
     "sample": check_windows,
     "fetch-windows": check_windows,
     "score": check_scores,

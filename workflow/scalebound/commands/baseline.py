@@ -8,7 +8,7 @@ from scalebound.artifacts.scores import read_scores, standard_error, windows_dig
 from scalebound.bounds.complexity import alpha_grid
 from scalebound.bounds.document_level import document_bound
 from scalebound.configuration.config import Bound
-from scalebound.corpus.document_lengths import document_weights
+from scalebound.corpus.document_order import DocumentOrder
 from scalebound.corpus.rows import open_rows
 from scalebound.errors import InputError
 from scalebound.scoring.sampling import rows_to_draw_from
@@ -35,7 +35,7 @@ PACKAGES = ["numpy"]
 def said(made):
     result = made["out"]
     heldout, document = result["heldout"], result["document"]
-    shown = f"bound for {result['documents']} documents {document['bound']:.2f}" if document else "no whole document"
+    shown = f"bound for {result['documents']} documents {document['bound']:.2f}"
     return f"estimates for {result['checkpoint']['slug']}: held-out loss {heldout['loss']:.3f} (standard error {heldout['standard_error']:.3f}), {shown} nats"
 
 
@@ -50,11 +50,11 @@ def compute(inputs, settings):
     documents, document = _document_bound(inputs, bounds, settings)
     result = {
         "kind": "estimate",
-        "why_estimate": "the mean over documents is taken over sampled windows, each token weighted by 1 / (length of its document)",
+        "why_estimate": "the mean over documents is taken over sampled windows, each token weighted by 1 / (tokens seen of its document)",
         "checkpoint": bounds["checkpoint"],
         "heldout": _heldout(inputs),
         "documents": documents,
-        "document": document and dataclasses.asdict(document),
+        "document": dataclasses.asdict(document),
     }
     return {"out": result}
 
@@ -69,18 +69,17 @@ def _heldout(inputs):
 
 
 def _document_bound(inputs, bounds, settings):
-    """(whole documents that the checkpoint saw, DocumentBound or None where no token of one was sampled)."""
-    rows, _ = open_rows(inputs["tokens"], inputs["stream"])
-    weights, documents = document_weights(rows.read(range(rows_to_draw_from(rows, bounds["n_tokens"]))))
+    """(documents of which the checkpoint saw a part, DocumentBound). What it saw of a document stands for the document."""
+    rows, stream = open_rows(inputs["tokens"], inputs["stream"])
+    check_keys(stream, {"row_seed": int}, inputs["stream"])
     ids, _, _ = windows.read(inputs["windows"])
     nll, scored = _scores(inputs["scores"], heldout=False)
     if scored != file_sha256(inputs["windows"]):
         raise InputError(inputs["scores"], f"scored on other windows than {inputs['windows']}", "Give the windows of the scores")
-    if not weights[ids].sum() > 0:
-        return documents, None
+    weights, documents = DocumentOrder(rows, stream["row_seed"]).weights(ids, rows_to_draw_from(rows, bounds["n_tokens"]))
     alphas = alpha_grid(settings.alpha_points, settings.alpha_min, settings.alpha_max)
     length = bounds["nominal"]["code_length_bits"]
-    return documents, document_bound(nll, weights[ids], documents, bounds["vocab_size"], length, settings.failure_probability, alphas)
+    return documents, document_bound(nll, weights, documents, bounds["vocab_size"], length, settings.failure_probability, alphas)
 
 
 def _scores(path, heldout):

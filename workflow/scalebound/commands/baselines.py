@@ -45,7 +45,7 @@ def _line(line, known, certified):
     slug = line["checkpoint"]
     made = known.get(slug)
     heldout, document = (made["heldout"], made["document"]) if made else ({}, None)
-    reason = "" if document else "no token of a whole document was sampled" if made else "the documents of the stream are not known"
+    reason = "" if made else "the documents of the stream are not known"
     return {
         **{key: line[key] for key in ("checkpoint", "kind", "n_params", "n_tokens", "quantizer")},
         "log_v": math.log(line["vocab_size"]),
@@ -69,7 +69,7 @@ def _read_baseline(path):
     try:
         slug = content["checkpoint"]["slug"]
         wanted = [content["heldout"][key] for key in ("loss", "standard_error", "quantized_loss", "windows")]
-        wanted += [content["document"][key] for key in ("bound", "mean_loss")] if content["document"] is not None else []
+        wanted += [content["document"][key] for key in ("bound", "mean_loss")]
     except (KeyError, TypeError) as error:
         raise InputError(path, f"no baseline of a checkpoint ({first_line(error)})", "Delete it and let snakemake make it again") from None
     if not all(isinstance(value, (int, float)) for value in wanted):

@@ -1,8 +1,9 @@
 """Generalization bounds of one quantized checkpoint: plug-in estimates from its token scores."""
 
 from scalebound.artifacts.provenance import check_keys, read_json
-from scalebound.artifacts.scores import read_scores, windows_digest
+from scalebound.artifacts.scores import model_digest, read_scores, standard_error, windows_digest
 from scalebound.bounds.evaluation import Problem, evaluate
+from scalebound.commands.stage import Many
 from scalebound.configuration.config import Bound
 from scalebound.configuration.types import Slug
 from scalebound.errors import InputError
@@ -19,6 +20,7 @@ INPUTS = {
     "code": "code.json",
     "scores": "scores.parquet of the unquantized model",
     "quantized_scores": "scores.parquet of the decoded model",
+    "heldout": Many("scores.parquet of the unquantized model on held-out rows, where the stream has some"),
 }
 OUTPUTS = {"out": "bounds.json"}
 PACKAGES = ["numpy"]
@@ -41,7 +43,7 @@ def compute(inputs, settings):
     """The content of bounds.json.
 
     Raises:
-        InputError: unreadable files, or scores of different windows.
+        InputError: unreadable files, scores of different windows or models, or held-out scores of training windows.
     """
     model, code = read_json(inputs["model"], "resolve", MODEL_NEEDS), read_json(inputs["code"], CODE_STAGES, CODE_NEEDS)
     check_keys(model["checkpoint"], {"slug": str, "tokens_seen": int}, inputs["model"])
@@ -72,6 +74,7 @@ def compute(inputs, settings):
         "sampling": drawn["sampling"],
         "train_loss": problem.train_loss,
         "quantized_loss": float(problem.nll.mean()),
+        "heldout": next((_heldout(path, model_digest(drawn, inputs["scores"])) for path in inputs["heldout"]), None),
         "nominal_bits_per_param": code["nominal_bits_per_param"],
         "coded_bits_per_param": code["coded_bits_per_param"],
         "gptq_share": code["gptq_share"],
@@ -79,3 +82,13 @@ def compute(inputs, settings):
         "coded": evaluate(problem, code["code_length_bits"], settings),
     }
     return {"out": result}
+
+
+def _heldout(path, model):
+    """{"loss", "standard_error", "windows"} of the scores at `path` of the model whose description has this digest."""
+    nll, _, made_of = read_scores(path)
+    if made_of.get("sampling") != "heldout":
+        raise InputError(path, f"scores of windows that are {made_of.get('sampling')!r}", "Give scores of held-out windows")
+    if model_digest(made_of, path) != model:
+        raise InputError(path, "scores of another model than those on the training stream", "Score one model on both")
+    return {"loss": float(nll.mean()), "standard_error": standard_error(nll), "windows": len(nll)}

@@ -1,4 +1,4 @@
-"""Draw the rows of an oracle stream from a trained model, as many as a training run needs."""
+"""Draw the rows of an oracle stream from a trained model."""
 
 from pathlib import Path
 
@@ -7,7 +7,6 @@ from scalebound.artifacts.provenance import describe_files, identity
 from scalebound.commands.arguments import add_settings, read_settings
 from scalebound.configuration.streams import OracleStream
 from scalebound.corpus import rows
-from scalebound.errors import InputError
 
 GROUP = "streams and training"
 
@@ -17,7 +16,6 @@ FILES = ("config.json", "model.safetensors")
 def add_arguments(parser):
     add_settings(parser, OracleStream)
     parser.add_argument("--oracle", required=True, help="folder of the oracle: config.json and model.safetensors")
-    parser.add_argument("--rows", required=True, type=int, help="rows to write")
     parser.add_argument("--out", required=True, help="tokens.bin: uint16, little endian, row after row")
     parser.add_argument("--out-stream", required=True, help="stream.json: rows, row length, vocabulary, sha256, identity")
 
@@ -32,17 +30,16 @@ def run(arguments):
     # one thread: a sum's order, and with it every bit of the result, does not depend on the machine's load
     torch.set_num_threads(1)
     torch.use_deterministic_algorithms(True)
-    if arguments.rows < 1:
-        raise InputError("--rows", f"{arguments.rows}", "At least one row")
     model, causality = load_oracle(arguments.oracle, settings.vocab_size, settings.row_tokens)
     with atomic.replacing(arguments.out) as temporary:
-        blocks = generation.generate(model, arguments.rows, settings.row_tokens, settings.seed, f"generate {arguments.rows} rows")
-        found, _ = rows.fill_rows((block.reshape(-1) for block in blocks), arguments.rows, settings.row_tokens, temporary)
-        pinned = rows.check_pin(found, settings.sha256, arguments.rows, arguments.out)
+        with open(temporary, "wb") as file:
+            for block in generation.generate(model, settings.rows, settings.row_tokens, settings.seed, f"generate {settings.rows} rows"):
+                file.write(block.astype("<u2").tobytes())
+        found, pinned = rows.check_pin(temporary, settings.sha256, arguments.out)
     made_of = identity(
         "generate",
         {str(path): path for path in (Path(arguments.oracle) / name for name in FILES)},
-        {"rows": arguments.rows, "pinned": pinned, **settings.model_dump(include={"run", "step", "seed", "row_tokens", "vocab_size"})},
+        {"pinned": pinned, **settings.model_dump(exclude={"kind", "sha256"})},
         packages=["numpy", "torch", "transformers"],
         device="cpu",
         dtype="float32",
@@ -51,7 +48,7 @@ def run(arguments):
         causality=causality,
     )
     out = Path(arguments.out)
-    stream = {"rows": arguments.rows, "row_tokens": settings.row_tokens, "vocab_size": settings.vocab_size}
+    stream = {"rows": settings.rows, "row_tokens": settings.row_tokens, "vocab_size": settings.vocab_size}
     atomic.write_json(arguments.out_stream, {"identity": made_of, **stream, "files": describe_files(out.parent, [out.name])})
-    print(f"{arguments.rows} rows of {settings.row_tokens} tokens drawn from {arguments.oracle}, sha256 {found}")
+    print(f"{settings.rows} rows of {settings.row_tokens} tokens drawn from {arguments.oracle}, sha256 {found}")
     return [arguments.out, arguments.out_stream]

@@ -45,6 +45,9 @@ def row(bounds):
     line |= {key: bounds[key] for key in ("n_params", "n_tokens", "vocab_size", "quantizer")}
     line |= {"bits": bounds["nominal_bits_per_param"]}
     line |= {key: bounds[key] for key in ("nominal_bits_per_param", "coded_bits_per_param", "train_loss", "quantized_loss")}
+    # of the unquantized model, as train_loss is; not known of streams without held-out documents
+    heldout = bounds["heldout"] or {"loss": None, "standard_error": None}
+    line |= {"heldout_loss": heldout["loss"], "heldout_standard_error": heldout["standard_error"]}
     line |= {key: nominal["paper"][key] for key in ("C", "sigma", "alpha")}
     line |= {"paper_bound": nominal["paper"]["bound"], "paper_bound_sqrt": nominal["paper"]["bound_sqrt"]}
     line |= {"freedman_bound": nominal["freedman"]["bound"], "geometric_bound": nominal["geometric"]["bound"], "azuma_bound": nominal["azuma"]["bound"]}

@@ -1,4 +1,4 @@
-"""Turn the training documents of a stream into rows of tokens, as many as the configured training runs need."""
+"""Turn the training documents of a stream into rows of tokens, in the order that every training run reads them."""
 
 from pathlib import Path
 
@@ -16,7 +16,6 @@ def add_arguments(parser):
     parser.add_argument("--documents", required=True, help="documents.parquet")
     parser.add_argument("--wheels", required=True, help="folder of the wheels")
     parser.add_argument("--tokenizer", required=True, help="tokenizer.json")
-    parser.add_argument("--rows", required=True, type=int, help="rows to write")
     parser.add_argument("--out", required=True, help="tokens.bin: uint16, little endian, row after row")
     parser.add_argument("--out-stream", required=True, help="stream.json: rows, row length, vocabulary, sha256, identity")
 
@@ -27,19 +26,17 @@ def run(arguments):
     texts = documents.read_texts(training, Path(arguments.wheels))
     ids = tokenizer.encode_documents(tokenizer.read(arguments.tokenizer, settings.tokenizer.vocab_size), texts)
     with atomic.replacing(arguments.out) as temporary:
-        found, used = rows.fill_rows(ids, arguments.rows, settings.row_tokens, temporary)
-        pinned = rows.check_pin(found, settings.sha256, arguments.rows, arguments.out)
-    if not pinned:
-        print(f"notice: the stream is not pinned; add to `sha256` of the stream:  '{arguments.rows}': {found}")
+        count = rows.write_shuffled_rows(ids, settings.row_tokens, settings.row_seed, temporary)
+        found, pinned = rows.check_pin(temporary, settings.sha256, arguments.out)
     made_of = identity(
         "tokenize",
         {"documents": arguments.documents, "tokenizer": arguments.tokenizer},
-        {"rows": arguments.rows, "row_tokens": settings.row_tokens, "pinned": pinned},
-        packages=["tokenizers"],
+        {"row_tokens": settings.row_tokens, "row_seed": settings.row_seed, "pinned": pinned},
+        packages=["numpy", "tokenizers"],
     )
-    stream = {"rows": arguments.rows, "row_tokens": settings.row_tokens, "vocab_size": settings.tokenizer.vocab_size}
+    stream = {"rows": count, "row_tokens": settings.row_tokens, "vocab_size": settings.tokenizer.vocab_size, "row_seed": settings.row_seed}
     out = Path(arguments.out)
-    stream |= {"files": describe_files(out.parent, [out.name]), "documents": used, "bytes": sum(row["bytes"] for row in training[:used])}
+    stream |= {"files": describe_files(out.parent, [out.name]), "documents": len(training), "bytes": sum(row["bytes"] for row in training)}
     atomic.write_json(arguments.out_stream, {"identity": made_of, **stream})
-    print(f"{arguments.rows} rows of {settings.row_tokens} tokens from {used} documents, sha256 {found}")
+    print(f"{count} rows of {settings.row_tokens} tokens from {len(training)} documents, sha256 {found}")
     return [arguments.out, arguments.out_stream]

@@ -45,10 +45,10 @@ def run(arguments):
         "train", {"tokens": arguments.tokens, "stream": arguments.stream}, settings.model_dump(), packages=PACKAGES, device="cpu", dtype="float32", threads=1
     )
     out = Path(arguments.out)
-    history = training.train(settings, rows, lambda step, model: _save(model, out / f"step{step}"), arguments.name)
+    history = training.train(settings, rows, lambda folder, model: _save(model, out / folder), arguments.name)
     columns = {field.name: [getattr(step, field.name) for step in history] for field in dataclasses.fields(training.Step)}
     write_parquet(arguments.out_loss, pa.table(columns), made_of)
-    names = [os.path.join(f"step{step}", name) for step in settings.kept_steps() for name in FILES]
+    names = [os.path.join(folder, name) for folder in settings.kept_folders() for name in FILES]
     atomic.write_json(out / "checkpoints.json", {"identity": made_of, "files": describe_files(out, names)})
     print(f"{arguments.name}: {len(settings.kept_steps())} checkpoints, last losses {[round(x, 3) for x in columns['loss'][-3:]]}")
     return [arguments.out_loss, out / "checkpoints.json", *(out / name for name in names)]

@@ -103,7 +103,9 @@ def _check_trained(row, config, where):
 def _check_released(row, stream, where):
     if stream.kind in MADE_HERE:
         raise InputError(
-            where, f"stream {row.stream!r} of kind {stream.kind}", "Such a stream is as long as a training run needs: give source trained, or another stream"
+            where,
+            f"stream {row.stream!r} of kind {stream.kind}",
+            "None but models that the workflow trains have seen it: give source trained, or another stream",
         )
     expected, most = stream.predictions_seen(row.step), stream.most_predictions
     if expected is not None and row.tokens_seen != expected:

@@ -3,6 +3,7 @@
 Nothing here imports torch: Snakemake reads this at every parse.
 """
 
+import math
 import re
 import reprlib
 from datetime import date
@@ -19,6 +20,13 @@ from scalebound.errors import InputError
 
 MAX_KEPT = 10_000  # checkpoints of one run, each of which is an output of one job
 Pair = Annotated[list[Revision], Field(min_length=2, max_length=2)]
+
+
+class References(Model):
+    """Averaged weights that a training run keeps along its way: what predicts each later row without having seen it."""
+
+    spacing: float = Field(1.25, ge=1.01, description="factor between the steps at which they are kept, from the end of the warm-up on")
+    share: float = Field(0.05, gt=0, le=1, description="the exponential average goes back over about this share of the steps so far")
 
 
 class TrainingRun(Model):
@@ -40,6 +48,7 @@ class TrainingRun(Model):
     beta2: float = Field(0.95, gt=0, lt=1)
     clip_norm: float = Field(1.0, gt=0)
     keep_every: int = Field(ge=1, description="a checkpoint is kept at steps 1, 2, 4, ..., at multiples of this, and at the end")
+    references: References | None = Field(References(), description="averaged weights that are kept too; null: none")
     seed: Seed
 
     @model_validator(mode="after")
@@ -70,6 +79,22 @@ class TrainingRun(Model):
         powers = {2**k for k in range(self.steps.bit_length())}
         return sorted(s for s in powers | set(range(self.keep_every, self.steps, self.keep_every)) | {self.steps} if s <= self.steps)
 
+    def reference_steps(self):
+        """Steps whose averaged weights are kept, ascending: fractions 1 / spacing^k of those of the first pass, k = 1, 2, ...
+
+        The average of step t has seen rows < t * batch_rows only, and is a reference for the rows from that one on. Before the
+        end of the warm-up there is not much to average; after the first pass no row is left that it has not seen.
+        """
+        if self.references is None:
+            return []
+        first_pass, first = self.rows // self.batch_rows, max(1, self.warmup_steps)
+        powers = range(1, 1 + int(math.log(max(1, first_pass / first), self.references.spacing)))
+        return sorted({step for k in powers if first <= (step := round(first_pass / self.references.spacing**k)) < self.steps})
+
+    def kept_folders(self):
+        """Folders of all that the run keeps: `step<k>`, the checkpoints, and `average<k>`, the references."""
+        return [f"step{k}" for k in self.kept_steps()] + [f"average{k}" for k in self.reference_steps()]
+
 
 class Draw(Model):
     """Windows drawn uniformly with replacement from the rows that the checkpoint saw."""
@@ -78,19 +103,26 @@ class Draw(Model):
     seed: Seed
 
 
+class HeldoutDraw(Draw):
+    """Rows of the held-out documents of a stream, in seeded order and none twice: held-out text is scarce."""
+
+    windows: int = Field(ge=2, description="at most so many; fewer where there is less text")
+
+
 class Sampling(Model):
     score: Draw = Field(description="the draw that the bounds are computed on")
     calibration: Draw = Field(description="the draw that quantizers may look at")
     tuning: Draw | None = Field(None, description="the draw that codes are tuned on, for quantizers that do")
     certify: Draw | None = Field(None, description="the draw that certificates are computed on; no choice may look at it")
+    heldout: HeldoutDraw = Field(HeldoutDraw(windows=512, seed=707), description="what the held-out loss beside the bounds is computed on")
 
     def draws(self):
-        """{name: Draw} of the draws that there are."""
-        return {name: draw for name in type(self).model_fields if (draw := getattr(self, name)) is not None}
+        """{name: Draw} of the draws that there are from what a checkpoint saw."""
+        return {name: draw for name in type(self).model_fields if name != "heldout" and (draw := getattr(self, name)) is not None}
 
     @model_validator(mode="after")
     def _different_seeds(self):
-        draws = list(self.draws().items())
+        draws = [*self.draws().items(), ("heldout", self.heldout)]
         for k, (name, draw) in enumerate(draws):
             for other, earlier in draws[:k]:
                 if draw.seed == earlier.seed:

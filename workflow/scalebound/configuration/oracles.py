@@ -1,4 +1,4 @@
-"""What a configuration may say of oracle streams: a checkpoint that exists, and that was not trained on what it is to write."""
+"""What a configuration may say of oracle streams: a checkpoint that exists, that was not trained on what it is to write, and rows enough."""
 
 
 def check_oracles(streams, training):
@@ -10,6 +10,7 @@ def check_oracles(streams, training):
         if stream.kind == "oracle":
             _check_oracle(name, stream, streams, training)
             _check_origin(name, streams, training)
+            _check_rows(name, stream, training)
 
 
 def _check_oracle(name, stream, streams, training):
@@ -24,6 +25,12 @@ def _check_oracle(name, stream, streams, training):
     vocab_size = read.tokenizer.vocab_size if read.kind == "wheels" else read.vocab_size
     if stream.vocab_size != vocab_size:
         raise ValueError(f"{where}.vocab_size {stream.vocab_size} is not its oracle's, {vocab_size}")
+
+
+def _check_rows(name, stream, training):
+    for reader, run in training.items():
+        if run.stream == name and run.rows > stream.rows:
+            raise ValueError(f"streams.{name}.rows {stream.rows} is less than the {run.rows} that run {reader!r} reads")
 
 
 def _check_origin(name, streams, training):

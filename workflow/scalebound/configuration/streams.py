@@ -8,12 +8,11 @@ from scalebound.configuration.types import LocalPath, Model, Repo, Revision, See
 
 ROW_TOKENS = Field(ge=2, le=65536, description="tokens of a row; a row holds row_tokens - 1 predictions")
 VOCAB_SIZE = Field(ge=1, le=2**31, description="every token id of the stream is below it")
-PINS = Field({}, description="expected digest of tokens.bin, by its number of rows")
+PIN = Field(None, description="expected digest of tokens.bin")
 
 
 PYTHON = (".py",)
 Suffix = spelled(r"^\.[A-Za-z0-9][A-Za-z0-9._-]{0,31}$", "write the end of a file name: a point, then letters, digits, `.`, `_` and `-`")
-RowCount = spelled(r"^[0-9]+$", "write a number of rows")
 
 
 class Wheel(Model):
@@ -43,7 +42,7 @@ class _Stream(Model):
 
 
 class _MadeHere(_Stream):
-    """A stream whose rows the workflow makes itself, as many as a training run needs, and in the order that it reads them."""
+    """A stream whose rows the workflow makes itself, in one order: each training run reads the first ones, a larger run those of a smaller one first."""
 
     @property
     def ordered(self):
@@ -83,12 +82,13 @@ class WheelStream(_MadeHere):
     wheels: list[Wheel] = Field(min_length=1)
     # left out of what is recorded where it is the default, so that results of streams that do not name it stay theirs
     suffixes: list[Suffix] = Field(list(PYTHON), min_length=1, exclude_if=lambda names: tuple(names) == PYTHON, description="ends of the names of documents")
-    document_seed: Seed = Field(description="order of the documents")
+    document_seed: Seed = Field(description="order of the documents, of which the first are set apart")
+    row_seed: Seed = Field(description="order of the rows that the documents for training are cut into")
     tokenizer_fraction: float = Field(gt=0, lt=0.5, description="share of the bytes that only the tokenizer sees")
     heldout_fraction: float = Field(gt=0, lt=0.5, description="share of the bytes that no model is trained on")
     tokenizer: TokenizerSettings
     row_tokens: int = ROW_TOKENS
-    sha256: dict[RowCount, Sha256] = PINS
+    sha256: Sha256 | None = PIN
 
     @model_validator(mode="after")
     def _distinct_wheels(self):
@@ -98,15 +98,19 @@ class WheelStream(_MadeHere):
 
 
 class OracleStream(_MadeHere):
-    """A training stream that the workflow draws from a checkpoint of its own, the oracle: of what is trained on it the true risk is known."""
+    """A training stream that the workflow draws from a checkpoint of its own, the oracle: of what is trained on it the true risk is known.
+
+    Its rows are independent draws, so that they need no other order than that in which they are drawn.
+    """
 
     kind: Literal["oracle"]
     run: Slug = Field(description="training run of the oracle")
     step: int = Field(ge=1, description="step of that run whose checkpoint is the oracle")
     seed: Seed
+    rows: int = Field(ge=1, description="rows that are drawn, as many as the longest of its training runs sees")
     row_tokens: int = ROW_TOKENS
     vocab_size: int = Field(ge=1, le=65536, description="the oracle's vocabulary")
-    sha256: dict[RowCount, Sha256] = PINS
+    sha256: Sha256 | None = PIN
 
 
 class MegatronStream(_Brought):
@@ -178,7 +182,7 @@ class ParquetStream(_Brought):
 Stream = Annotated[WheelStream | OracleStream | MegatronStream | HubDatasetStream | ParquetStream, Field(discriminator="kind")]
 
 
-# kinds whose rows the workflow makes itself, as many as a training run needs
+# kinds whose rows the workflow makes itself
 MADE_HERE = ("wheels", "oracle")
 
 

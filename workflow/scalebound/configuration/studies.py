@@ -56,13 +56,6 @@ class Trajectory(Model):
         return self
 
 
-class Baselines(Model):
-    """Other bounds and the held-out loss beside the paper's; held-out windows are those of streams that set documents aside."""
-
-    windows: int = Field(1024, ge=2, description="held-out windows at most; fewer where there is less text")
-    seed: Seed = 707
-
-
 class Hessian(Model):
     """Spectral density of the loss Hessian by stochastic Lanczos quadrature: windows x probes x steps products for each checkpoint."""
 
@@ -81,7 +74,6 @@ class Studies(Model):
     extrapolation: Extrapolation = Extrapolation()
     ablations: Ablations = Ablations()
     trajectory: Trajectory = Trajectory()
-    baselines: Baselines = Baselines()
     hessian: Hessian = Field(Hessian(), description="study curvature: the loss Hessian")
 
     @model_validator(mode="after")

@@ -4,45 +4,58 @@
 2 * row_tokens * i, its inputs are all tokens but the last and its targets all but the first.
 """
 
-import hashlib
+import tempfile
 from pathlib import Path
 
 import numpy as np
 
-from scalebound.artifacts.provenance import read_json
+from scalebound.artifacts.provenance import file_sha256, read_json
 from scalebound.errors import InputError
 
 # stages that write tokens.bin with stream.json beside it
 MAKERS = ("tokenize", "generate")
+ROWS_AT_ONCE = 4096  # read, or written in another order, so that memory does not grow with the stream
 
 
-def fill_rows(token_lists, rows, row_tokens, path):
-    """Write the first `rows` rows of the concatenated token lists to `path`; returns (sha256, documents used).
+def row_order(rows, seed):
+    """int64 [rows]: row i of the stream is row row_order[i] of the documents written one after the other.
+
+    One order over all rows, of which each training run reads the first: what it sees is a sample of the whole text, as
+    Pythia's rows are, and not the first documents from end to end.
+    """
+    return np.random.Generator(np.random.PCG64(seed)).permutation(rows)
+
+
+def write_shuffled_rows(token_lists, row_tokens, seed, path):
+    """Cut the token lists, one after the other, into rows, and write these in the order of `seed`; returns their number.
+
+    What does not fill a last row is left out. The rows lie on disk meanwhile, never all in memory.
 
     Raises:
-        InputError: the lists hold fewer tokens than the rows need.
+        InputError: not one row.
     """
-    wanted, written, used, digest = rows * row_tokens, 0, 0, hashlib.sha256()
-    with open(path, "wb") as file:
+    with tempfile.TemporaryFile(dir=Path(path).parent) as plain:
         for tokens in token_lists:
-            if written == wanted:
-                break
-            piece = np.asarray(tokens[: wanted - written], dtype="<u2").tobytes()
-            file.write(piece)
-            digest.update(piece)
-            written += len(piece) // 2
-            used += 1
-    if written < wanted:
-        raise InputError("stream", f"{written} training tokens, the runs need {wanted}", "Add wheels, or train smaller models")
-    return digest.hexdigest(), used
+            plain.write(np.asarray(tokens, dtype="<u2").tobytes())
+        rows = plain.tell() // (2 * row_tokens)
+        if not rows:
+            raise InputError("stream", f"{plain.tell() // 2} training tokens, a row takes {row_tokens}", "Add wheels")
+        plain.flush()
+        documents, order = np.memmap(plain, dtype="<u2", mode="r", shape=(rows, row_tokens)), row_order(rows, seed)
+        with open(path, "wb") as file:
+            for first in range(0, rows, ROWS_AT_ONCE):
+                file.write(documents[order[first : first + ROWS_AT_ONCE]].tobytes())
+    return rows
 
 
-def check_pin(found, pins, rows, path):
-    """Whether the digest of this number of rows is pinned ({rows as text: sha256}). Raises InputError when it is another one."""
-    pinned = pins.get(str(rows))
+def check_pin(path, pinned, place):
+    """(sha256 of the file, whether it is pinned). Raises InputError, naming `place`, when another one is."""
+    found = file_sha256(path)
     if pinned not in (None, found):
-        raise InputError(path, f"sha256 {found}, pinned {pinned} for {rows} rows", "Correct `sha256` of the stream if the change is meant")
-    return pinned is not None
+        raise InputError(place, f"sha256 {found}, pinned {pinned}", "Correct `sha256` of the stream if the change is meant")
+    if pinned is None:
+        print(f"notice: the stream is not pinned; add to it:  sha256: {found}")
+    return found, pinned is not None
 
 
 def open_rows(tokens, stream):

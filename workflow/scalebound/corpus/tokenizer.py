@@ -79,5 +79,6 @@ def encode_documents(tokenizer, texts, batch=64):
 
 
 def _encode(tokenizer, texts):
-    for encoding in tokenizer.encode_batch(texts, add_special_tokens=False):
+    # the fast one keeps no places in the text: half of the time
+    for encoding in tokenizer.encode_batch_fast(texts, add_special_tokens=False):
         yield [*encoding.ids, END_OF_DOCUMENT_ID]

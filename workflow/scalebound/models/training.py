@@ -11,6 +11,7 @@ import torch
 from transformers import GPTNeoXConfig, GPTNeoXForCausalLM
 
 from scalebound.errors import InputError
+from scalebound.models.flat_weights import FlatWeights
 from scalebound.progress import progress
 
 
@@ -56,46 +57,56 @@ class Step:
 
 
 def train(run, rows, keep, name="model"):
-    """Train on rows [0, run.rows), from the first again in each epoch; call `keep(step, model)` at every kept step; return the list of `Step`.
+    """Train on rows [0, run.rows), from the first again in each epoch; returns the list of `Step`.
+
+    `keep(folder, model)` is called with `step<k>` and the model at every kept step, and with `average<k>` and the averaged
+    weights at every step of a reference: weights that have seen the rows before row k * batch_rows, and no other.
 
     Raises:
         InputError: the stream is too short, or the loss is no longer finite.
     """
     if run.rows > len(rows):
         raise InputError(f"training.{name}", f"needs {run.rows} rows, the stream has {len(rows)}", "Lower steps or batch_rows")
-    model = build_model(run, rows.read([0]).shape[1], rows.vocab_size).train()
-    optimizer = torch.optim.AdamW(_decay_groups(model, run.weight_decay), lr=run.learning_rate, betas=(0.9, run.beta2))
-    kept, history, predictions = set(run.kept_steps()), [], rows.read([0]).shape[1] - 1
+    model = build_model(run, rows.row_tokens, rows.vocab_size).train()
+    weights, predictions = FlatWeights(model, run.weight_decay), rows.row_tokens - 1
+    optimizer = torch.optim.AdamW(weights.groups, lr=run.learning_rate, betas=(0.9, run.beta2), fused=True)
+    kept, references, history = set(run.kept_steps()), set(run.reference_steps()), []
+    average = weights.values.clone()
     with progress(run.steps * run.batch_rows * predictions, "tokens", f"train {name} on cpu") as bar:
-        for step in range(run.steps):
-            ids = [row % run.rows for row in range(step * run.batch_rows, (step + 1) * run.batch_rows)]
+        for step in range(1, run.steps + 1):
+            ids = [row % run.rows for row in range((step - 1) * run.batch_rows, step * run.batch_rows)]
             tokens = torch.from_numpy(rows.read(ids).astype("int64"))
-            rate = learning_rate(run, step)
-            loss = _update(model, optimizer, tokens, rate, run.clip_norm)
+            rate = learning_rate(run, step - 1)
+            loss = _update(model, weights, optimizer, tokens, rate, run.clip_norm)
             if not math.isfinite(loss):
-                raise InputError(f"training.{name}", f"loss {loss} at step {step + 1}", "Lower learning_rate or raise warmup_steps")
-            history.append(Step(step + 1, run.rows_seen(step + 1) * predictions, loss, rate))
-            if step + 1 in kept:
-                keep(step + 1, model)
+                raise InputError(f"training.{name}", f"loss {loss} at step {step}", "Lower learning_rate or raise warmup_steps")
+            history.append(Step(step, run.rows_seen(step) * predictions, loss, rate))
+            if step in kept:
+                keep(f"step{step}", model)
+            if run.references:
+                average.lerp_(weights.values, 1 / (1 + run.references.share * step))
+            if step in references:
+                _keep_average(keep, step, model, weights, average)
             bar.set_postfix_str(f"loss {loss:.3f}", refresh=False)
             bar.update(run.batch_rows * predictions)
     return history
 
 
-def _update(model, optimizer, tokens, rate, clip_norm):
+def _update(model, weights, optimizer, tokens, rate, clip_norm):
     for group in optimizer.param_groups:
         group["lr"] = rate
+    weights.gradients.zero_()
     logits = model(input_ids=tokens[:, :-1]).logits
     loss = torch.nn.functional.cross_entropy(logits.flatten(0, 1), tokens[:, 1:].flatten())
-    optimizer.zero_grad(set_to_none=True)
     loss.backward()
-    torch.nn.utils.clip_grad_norm_(model.parameters(), clip_norm)
+    weights.clip(clip_norm)
     optimizer.step()
     return loss.item()
 
 
-def _decay_groups(model, weight_decay):
-    """Weight decay for matrices only, as usual: norms and biases are left alone."""
-    matrices = [p for p in model.parameters() if p.ndim > 1]
-    vectors = [p for p in model.parameters() if p.ndim <= 1]
-    return [{"params": matrices, "weight_decay": weight_decay}, {"params": vectors, "weight_decay": 0.0}]
+def _keep_average(keep, step, model, weights, average):
+    """The model with the averaged weights for a moment; training goes on with its own, bit for bit."""
+    own = weights.values.clone()
+    weights.values.copy_(average)
+    keep(f"average{step}", model)
+    weights.values.copy_(own)

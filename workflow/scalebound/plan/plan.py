@@ -169,9 +169,8 @@ class Plan:
             raise InputError("configuration: training", f"no run {name!r}", f"Known runs: {', '.join(sorted(self.config.training))}") from None
 
     def run_rows(self, run, name):
-        """A file of the rows that a training run sees: tokens.bin or stream.json."""
-        settings = self.run(run)
-        return f"results/streams/{settings.stream}/rows{settings.rows}/{name}"
+        """A file of the stream whose first rows a training run sees: tokens.bin or stream.json."""
+        return f"results/streams/{self.run(run).stream}/rows/{name}"
 
     def resolved_config(self, family):
         """Everything that the results of one family follow from but its rows of the table, as JSON."""

@@ -32,9 +32,9 @@ def write_page(results, out, findings=(), summary=None, numbers=True):
     """
     files = Files(results)
     # what is shared comes first: a file is at home in the first section that shows it, where its identity is shown too
-    streams = [_stream(files, path.name, _rows_in(path)) for path in sorted((files.root / "streams").glob("*")) if path.is_dir()]
+    streams = [_stream(files, path.name) for path in sorted((files.root / "streams").glob("*")) if path.is_dir()]
     families = [_family(files, name) for name in _family_names(files.root)]
-    streams += [_stream(files, name, ()) for name in _missing_streams(streams, families)]
+    streams += [_stream(files, name) for name in _missing_streams(streams, families)]
     page = {
         "families": families,
         "streams": streams,
@@ -165,24 +165,20 @@ def _is_listed(files, name):
     return any(kind not in MADE_HERE for kind in kinds)
 
 
-def _rows_in(stream):
-    return sorted((path.name for path in stream.glob("rows*") if path.is_dir()), key=lambda name: (len(name), name))
-
-
-def _stream(files, name, rows):
+def _stream(files, name):
     home = anchor("streams", name)
     folder = files.root / "streams" / name
     if _is_listed(files, name) or ((folder / "resolved.json").exists() and not (folder / "documents.parquet").exists()):
         return {"name": name, "anchor": home, "listing": attempt(files, f"{home}/listing", streams_made.listing, name)}
-    made = [(folder, attempt(files, f"{home}/{anchor(folder)}", sections.rows, f"streams/{name}/{folder}")) for folder in rows]
+    rows = attempt(files, f"{home}/rows", sections.rows, f"streams/{name}/rows")
     return {
         "listing": None,
         "name": name,
         "anchor": home,
         # a stream that a model wrote has rows and nothing else
-        "drawn": any(section.content.get("drawn") for _, section in made),
+        "drawn": bool(rows.content.get("drawn")),
         "documents": attempt(files, f"{home}/documents", sections.documents, name),
         "tokenizer": attempt(files, f"{home}/tokenizer", sections.tokenizer, name),
         "wheels": attempt(files, f"{home}/wheels", sections.wheels, name),
-        "rows": made,
+        "rows": rows,
     }

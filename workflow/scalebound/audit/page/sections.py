@@ -200,7 +200,11 @@ def _source(data):
     used = data["identity"]["settings"]
     if data["identity"]["stage"] == "generate":
         return [("drawn from", f"step {used['step']} of run {used['run']}, seed {used['seed']}")]
-    return [("documents used", whole(data["documents"])), ("bytes of these documents", size(data["bytes"]))]
+    return [
+        ("documents used", whole(data["documents"])),
+        ("bytes of these documents", size(data["bytes"])),
+        ("order of the rows", f"one for all training runs, seed {used['row_seed']}"),
+    ]
 
 
 def _tensor(line, coded, bits):

@@ -6,6 +6,7 @@ results/{family}/{slug}/resolve/resolved.json        place, sha256 of every file
 results/{family}/{slug}/resolve/architecture.json    what a decoder may know before any data is seen
 results/{family}/{slug}/sample/{draw}/windows.parquet  window, row (id in the stream), tokens
 results/{family}/{slug}/score/scores.parquet         window, position, nll, entropy (nats)
+results/{family}/{slug}/heldout/scores.parquet       the same on held-out rows, where the stream has some
 
 From `resolve` on a trained, a local and a released checkpoint look the same. What a draw stored is what later stages use.
 """
@@ -13,11 +14,11 @@ From `resolve` on a trained, a local and a released checkpoint look the same. Wh
 from scalebound.artifacts.model_files import model_files
 from scalebound.configuration.streams import is_remote
 from scalebound.plan.rule import CHECKPOINT, Rule
-from scalebound.plan.stages.corpus import hub_settings
+from scalebound.plan.stages.corpus import HELDOUT, hub_settings
 from scalebound.scoring.sampling import rows_seen
 
 RESOLVED, ARCHITECTURE = f"{CHECKPOINT}/resolve/resolved.json", f"{CHECKPOINT}/resolve/architecture.json"
-SCORES = f"{CHECKPOINT}/score/scores.parquet"
+SCORES, HELDOUT_SCORES = f"{CHECKPOINT}/score/scores.parquet", f"{CHECKPOINT}/heldout/scores.parquet"
 
 
 def windows_of(draw):
@@ -77,6 +78,7 @@ def rules(plan):
             hub=lambda w: is_remote(plan.stream_of(row(w))),
         ),
         score(plan, "score", f"{CHECKPOINT}/score", RESOLVED, windows_of("score"), "run.json"),
+        score(plan, "score_heldout", f"{CHECKPOINT}/heldout", RESOLVED, heldout_windows(plan), "run.json"),
     ]
 
 
@@ -92,6 +94,11 @@ def score(plan, name, folder, model, windows, record="score.run.json"):
         threads=True,
         gpu=True,
     )
+
+
+def heldout_windows(plan):
+    """The held-out rows of a checkpoint's stream: none but those that are made from wheels have any."""
+    return lambda w: HELDOUT.format(stream=plan.row(w.family, w.slug).stream)
 
 
 def stream_listing(stream):

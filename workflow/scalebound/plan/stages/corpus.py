@@ -3,17 +3,17 @@
 results/streams/{stream}/wheels/*.whl            the sources, checked against their sha256
 results/streams/{stream}/documents.parquet       manifest: position, split, wheel, path, bytes, sha256
 results/streams/{stream}/tokenizer.json          byte-level BPE, trained on the documents set apart for it
-results/streams/{stream}/rows{rows}/tokens.bin   the first rows of the stream, uint16, with stream.json beside it
+results/streams/{stream}/rows/tokens.bin         the rows in training order, uint16, with stream.json beside it
+results/streams/{stream}/heldout/windows.parquet  rows of the held-out documents
 results/streams/{stream}/resolved.json           a stream that the workflow does not make: commit, files, rows
 
-A longer stream is another folder, of which every shorter one is a prefix: a larger model to train changes no file that the
-others depend on.
+Every training run reads the first rows of the one order: a larger model to train changes no file that the others depend on.
 """
 
 from scalebound.configuration.streams import is_remote
 from scalebound.plan.rule import STREAM, Rule, alternatives, as_json
 
-ROWS = f"{STREAM}/rows{{rows}}"
+ROWS, HELDOUT = f"{STREAM}/rows", f"{STREAM}/heldout/windows.parquet"
 DOCUMENTS, TOKENIZER = f"{STREAM}/documents.parquet", f"{STREAM}/tokenizer.json"
 SPLIT = {"document_seed", "tokenizer_fraction", "heldout_fraction", "suffixes"}
 
@@ -53,11 +53,23 @@ def rules(plan):
             needs=lambda w: wheel_files(w.stream, wheels[w.stream]),
             outputs={"out": f"{ROWS}/tokens.bin", "out_stream": f"{ROWS}/stream.json"},
             record=f"{ROWS}/run.json",
-            settings=lambda w: rows_settings(streams[w.stream], w.rows),
-            recorded=lambda w: {"rows": int(w.rows), "row_tokens": streams[w.stream].row_tokens},
-            options=lambda w: {"wheels": wheel_folder(w.stream), "rows": w.rows},
+            settings=lambda w: _dump(streams[w.stream]),
+            recorded=lambda w: streams[w.stream].model_dump(include={"row_tokens", "row_seed"}),
+            options=lambda w: {"wheels": wheel_folder(w.stream)},
             vouches={"out_stream": ("out",)},
-            constraints=made | {"rows": "[0-9]+"},
+            constraints=made,
+        ),
+        Rule(
+            "heldout",
+            "heldout",
+            inputs={"documents": DOCUMENTS, "tokenizer": TOKENIZER},
+            needs=lambda w: wheel_files(w.stream, wheels[w.stream]),
+            outputs={"out": HELDOUT},
+            record=f"{STREAM}/heldout/run.json",
+            settings=lambda w: plan.config.sampling.heldout.model_dump(),
+            recorded=lambda w: plan.config.sampling.heldout.model_dump() | {"row_tokens": streams[w.stream].row_tokens},
+            options=lambda w: {"wheels": wheel_folder(w.stream)} | _shape(streams[w.stream]),
+            constraints=made,
         ),
         Rule(
             "generate",
@@ -65,11 +77,11 @@ def rules(plan):
             outputs={"out": f"{ROWS}/tokens.bin", "out_stream": f"{ROWS}/stream.json"},
             record=f"{ROWS}/run.json",
             implied=lambda w: oracle_files(oracles[w.stream]),
-            settings=lambda w: rows_settings(streams[w.stream], w.rows),
-            recorded=lambda w: {"rows": int(w.rows)} | oracles[w.stream].model_dump(include={"run", "step", "seed", "row_tokens", "vocab_size"}),
-            options=lambda w: {"oracle": oracle_folder(oracles[w.stream]), "rows": w.rows},
+            settings=lambda w: _dump(streams[w.stream]),
+            recorded=lambda w: oracles[w.stream].model_dump(exclude={"kind", "sha256"}),
+            options=lambda w: {"oracle": oracle_folder(oracles[w.stream])},
             vouches={"out_stream": ("out",)},
-            constraints={"stream": alternatives(oracles), "rows": "[0-9]+"},
+            constraints={"stream": alternatives(oracles)},
             priority=2,
         ),
         Rule(
@@ -117,16 +129,14 @@ def oracle_files(settings):
     return [f"{oracle_folder(settings)}/{name}" for name in ("config.json", "model.safetensors")]
 
 
-def rows_settings(settings, rows):
-    """Only the pin of this number of rows: a pin that is added for another length must not rerun this one."""
-    pins = {key: value for key, value in settings.sha256.items() if key == rows}
-    return _dump(settings.model_copy(update={"sha256": pins}))
-
-
 def hub_settings(plan, repo=None):
     """How the hub is read, with the pairs of one repository only: those of another must not make anything again."""
     pairs = {name: value for name, value in plan.config.hub.known_equal.items() if name == repo}
     return as_json(plan.config.hub.model_copy(update={"known_equal": pairs}).model_dump(mode="json"))
+
+
+def _shape(settings):
+    return {"row_tokens": settings.row_tokens, "vocab_size": settings.tokenizer.vocab_size}
 
 
 def _dump(settings):

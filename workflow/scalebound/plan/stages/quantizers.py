@@ -12,7 +12,7 @@ On fixed grids (quantize, encode), or as the shortest code of a good hypothesis 
 """
 
 from scalebound.plan.rule import QUANTIZER, Rule, alternatives
-from scalebound.plan.stages.checkpoints import ARCHITECTURE, RESOLVED, SCORES, score, windows_of
+from scalebound.plan.stages.checkpoints import ARCHITECTURE, HELDOUT_SCORES, RESOLVED, SCORES, score, windows_of
 
 CODES, MESSAGE, CODE = f"{QUANTIZER}/quantize/codes.safetensors", f"{QUANTIZER}/encode/model.sbq", f"{QUANTIZER}/encode/code.json"
 DECODED, QUANTIZED_SCORES, BOUNDS = f"{QUANTIZER}/decode/decoded.json", f"{QUANTIZER}/score/scores.parquet", f"{QUANTIZER}/bound/bounds.json"
@@ -72,7 +72,8 @@ def rules(plan):
         Rule(
             "bound",
             "bound",
-            inputs={"model": RESOLVED, "code": CODE, "scores": SCORES, "quantized_scores": QUANTIZED_SCORES},
+            inputs={"model": RESOLVED, "code": CODE, "scores": SCORES, "quantized_scores": QUANTIZED_SCORES}
+            | {"heldout": lambda w: [HELDOUT_SCORES.format(**vars(w))] if plan.row(w.family, w.slug).stream in plan.streams_of_kind("wheels") else []},
             outputs={"out": BOUNDS},
             record=f"{QUANTIZER}/bound/run.json",
             settings=lambda w: plan.config.bound.model_dump() | {"quantizer": w.quantizer},

@@ -1,6 +1,7 @@
 """Training of the models that the workflow trains itself.
 
 results/training/{run}/step{k}/...       config.json and model.safetensors of every kept step
+results/training/{run}/average{k}/...    the same of averaged weights that have seen rows < k * batch_rows only
 results/training/{run}/checkpoints.json  their digests
 results/training/{run}/loss.parquet      loss of every step
 
@@ -21,7 +22,7 @@ def _train(plan, name, run):
         "train",
         inputs={"tokens": plan.run_rows(name, "tokens.bin"), "stream": plan.run_rows(name, "stream.json")},
         outputs={"out_loss": f"{folder}/loss.parquet"},
-        beside={"listing": f"{folder}/checkpoints.json", "checkpoints": kept_files(name, run.kept_steps())},
+        beside={"listing": f"{folder}/checkpoints.json", "checkpoints": kept_files(name, run.kept_folders())},
         record=f"{folder}/run.json",
         settings=lambda w: run.model_dump(mode="json"),
         options=lambda w: {"name": name, "out": folder},
@@ -31,5 +32,5 @@ def _train(plan, name, run):
     )
 
 
-def kept_files(run, steps):
-    return [f"results/training/{run}/step{step}/{name}" for step in steps for name in ("config.json", "model.safetensors")]
+def kept_files(run, folders):
+    return [f"results/training/{run}/{folder}/{name}" for folder in folders for name in ("config.json", "model.safetensors")]

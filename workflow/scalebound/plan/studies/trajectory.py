@@ -28,7 +28,7 @@ def rules(plan):
                 "tokens": lambda w: plan.run_rows(row(w).repo, "tokens.bin"),
                 "stream": lambda w: plan.run_rows(row(w).repo, "stream.json"),
             },
-            needs=lambda w: kept_files(row(w).repo, steps_of(plan.run(row(w).repo), row(w).step, plan.config.studies.trajectory.max_points)),
+            needs=lambda w: kept_files(row(w).repo, _folders(plan, row(w))),
             outputs={"out": SCORES},
             record=f"{CHECKPOINT}/trajectory/score.run.json",
             settings=lambda w: _settings(plan, row(w)),
@@ -70,6 +70,10 @@ def bounds_of_points(plan, family):
     """Files with the bounds of rows that were not trained here: each is one point of its repository's line."""
     bounds = papers(plan, BOUNDS)
     return [bounds.format(family=family, slug=row.slug) for row in plan.rows_of(family) if row.source != "trained"]
+
+
+def _folders(plan, row):
+    return [f"step{step}" for step in steps_of(plan.run(row.repo), row.step, plan.config.studies.trajectory.max_points)]
 
 
 def _settings(plan, row):
