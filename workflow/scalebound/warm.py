@@ -21,19 +21,20 @@ from pathlib import Path
 
 PLACE = "SCALEBOUND_WORKER"
 ROOT = Path(__file__).resolve().parent
+_LONGEST = 90  # bytes of a folder in which a socket can be: an address holds 104 on macOS, 108 on Linux, with its name and an end
 # of the architecture that Pythia and the ladder have, which transformers imports only when a model is loaded
 MODELS = ("transformers.models.gpt_neox.modeling_gpt_neox", "transformers.models.auto.modeling_auto")
 
 
 def start():
     """Begin a server for this process, which ends with it, and say in the environment where it is."""
-    if PLACE in os.environ:
+    folder = os.path.join(tempfile.gettempdir(), "scalebound-########")
+    if PLACE in os.environ or len(os.fsencode(folder)) > _LONGEST:
         return
-    folder = tempfile.mkdtemp(prefix="scalebound-")
-    place = os.path.join(folder, "worker")
+    place = os.path.join(tempfile.mkdtemp(prefix="scalebound-"), "worker")
     # the standard input is what ties it to this process: it is closed when this process ends, however that is
     # one thread, as snakemake tells its jobs: what a library decides when it is imported must be the same in both
-    environment = os.environ | dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+    environment = os.environ | dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1") | {"MPLBACKEND": "agg"}
     command = [sys.executable, "-m", "scalebound.warm", place]
     subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, start_new_session=True, env=environment)
     os.environ[PLACE] = place

@@ -104,6 +104,8 @@ class Recorder:
         self.stage, self.argv = stage, list(argv)
         # from the start of the process: importing torch is part of what a job costs
         self.started = psutil.Process().create_time()
+        # a clock that is set meanwhile makes no job longer, and none end before its start
+        self._before, self._since = max(0.0, time.time() - self.started), time.monotonic()
 
     def write(self, path, outputs):
         """Write the record of a finished command to `path`; `outputs` are the files that it made."""
@@ -113,7 +115,7 @@ class Recorder:
             "arguments": self.argv,
             "outputs": {str(output): file_sha256(output) for output in outputs},
             "started": datetime.datetime.fromtimestamp(self.started, datetime.UTC).isoformat(timespec="milliseconds"),
-            "wall_s": round(time.time() - self.started, 3),
+            "wall_s": round(self._before + time.monotonic() - self._since, 3),
             "cpu_s": round(usage.ru_utime + usage.ru_stime, 3),
             "peak_rss_bytes": usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024),
             "peak_cuda_bytes": _peak_cuda_bytes(),

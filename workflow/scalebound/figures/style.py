@@ -2,12 +2,13 @@
 
 import importlib.metadata
 import json
+import os
 from contextlib import contextmanager
 
+# read when matplotlib is imported: what a notebook or a desktop names there may not even be installed
+os.environ["MPLBACKEND"] = "agg"
+
 import matplotlib as mpl
-
-mpl.use("Agg")
-
 import matplotlib.pyplot as plt
 
 from scalebound.artifacts import atomic
@@ -45,9 +46,18 @@ _RC = {
 
 
 @contextmanager
+def _house_style():
+    """Matplotlib's defaults with ours, whatever a matplotlibrc of the user's says."""
+    with mpl.rc_context():
+        mpl.rcdefaults()
+        mpl.rcParams.update(_RC)
+        yield
+
+
+@contextmanager
 def figure(height=3.2, width=WIDTH, **options):
     """(figure, axes) in the house style, closed afterwards; `options` go to `plt.subplots`."""
-    with plt.rc_context(_RC):
+    with _house_style():
         drawn, axes = plt.subplots(figsize=(width, height), **options)
         yield drawn, axes
         plt.close(drawn)
@@ -56,7 +66,7 @@ def figure(height=3.2, width=WIDTH, **options):
 def save(drawn, png, pdf, identity):
     """Write both formats with the identity in their metadata, and nothing that varies from run to run."""
     text = json.dumps(identity, sort_keys=True)
-    with plt.rc_context(_RC):
+    with _house_style():
         with atomic.replacing(png) as temporary:
             drawn.savefig(temporary, format="png", metadata={"Software": None, KEY: text})
         with atomic.replacing(pdf) as temporary:
