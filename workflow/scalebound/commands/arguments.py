@@ -1,10 +1,19 @@
 """Arguments that several commands share."""
 
+import argparse
 import json
 
 from scalebound.configuration.config import parse
 from scalebound.configuration.types import members_of
 from scalebound.errors import InputError
+from scalebound.plan.braces import expanded
+
+
+class Paths(argparse.Action):
+    """Any number of paths; a word with braces stands for several (`plan.braces`)."""
+
+    def __call__(self, parser, namespace, values, option_string=None):
+        setattr(namespace, self.dest, [path for word in values for path in expanded(word)])
 
 
 def add_settings(parser, model):

@@ -6,7 +6,7 @@ import pyarrow as pa
 
 from scalebound.artifacts.parquet import write_parquet
 from scalebound.artifacts.provenance import identity
-from scalebound.commands.arguments import add_settings, read_settings
+from scalebound.commands.arguments import Paths, add_settings, read_settings
 from scalebound.configuration.streams import WheelStream
 from scalebound.corpus import documents
 
@@ -15,7 +15,7 @@ GROUP = "streams and training"
 
 def add_arguments(parser):
     add_settings(parser, WheelStream)
-    parser.add_argument("--wheels", required=True, nargs="+", help="the wheels, in the order of the configuration")
+    parser.add_argument("--wheels", required=True, nargs="+", action=Paths, help="the wheels, in the order of the configuration")
     parser.add_argument("--out", required=True, help="documents.parquet: position, split, wheel, path, bytes, sha256")
 
 

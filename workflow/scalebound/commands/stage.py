@@ -9,14 +9,12 @@ with paths by option and the validated settings. The content of a table is its t
 that of a JSON artifact is a dict, which gets its identity. `said(made)`, if there is one, returns the line to print.
 """
 
-import argparse
 from dataclasses import dataclass
 
 from scalebound.artifacts import atomic
 from scalebound.artifacts.parquet import write_text_table
 from scalebound.artifacts.provenance import identity
-from scalebound.commands.arguments import add_settings, read_settings
-from scalebound.plan.braces import expanded
+from scalebound.commands.arguments import Paths, add_settings, read_settings
 
 
 @dataclass(frozen=True)
@@ -26,17 +24,12 @@ class Many:
     what: str
 
 
-class _Paths(argparse.Action):
-    def __call__(self, parser, namespace, values, option_string=None):
-        setattr(namespace, self.dest, [path for word in values for path in expanded(word)])
-
-
 def add_arguments(parser, module):
     if module.SETTINGS is not None:
         add_settings(parser, module.SETTINGS)
     for name, what in module.INPUTS.items():
         if isinstance(what, Many):
-            parser.add_argument(_option(name), nargs="*", default=[], action=_Paths, help=what.what)
+            parser.add_argument(_option(name), nargs="*", default=[], action=Paths, help=what.what)
         else:
             parser.add_argument(_option(name), required=True, help=what)
     for name, what in module.OUTPUTS.items():
