@@ -34,12 +34,14 @@ rule paper_plan:
 
 
 rule why:
+    log:
+        "results/why.log",
     conda:
         "../../envs/scalebound.yaml"
     params:
         config=PLAN.config.model_dump_json(),
     shell:
-        "python -m scalebound why --config {params.config:q}"
+        "python -m scalebound why --config {params.config:q} 2>&1 | tee {log:q}"
 
 
 rule audit:

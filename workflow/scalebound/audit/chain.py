@@ -12,7 +12,15 @@ from scalebound.audit.identities import read_identity
 from scalebound.errors import InputError
 
 # what may lie under results/ without being a job's artifact
-BY_PRODUCTS = ("results/manifest.tsv", "results/audit.html", "results/audit.log", "results/paper-plan.log", "results/report.html", "results/.gitkeep")
+BY_PRODUCTS = (
+    "results/manifest.tsv",
+    "results/audit.html",
+    "results/audit.log",
+    "results/paper-plan.log",
+    "results/why.log",
+    "results/report.html",
+    "results/.gitkeep",
+)
 BY_PRODUCT_FOLDERS = ("results/crate/",)
 
 _ORPHAN = ("no such file: no rule makes it", "a file", "move it out of results/, or add the row that makes it")
