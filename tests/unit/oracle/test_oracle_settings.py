@@ -77,5 +77,5 @@ def test_the_table_must_count_distinct_predictions():
     run = config.training[row.repo]
     assert row.tokens_seen == run.rows * 256
     wrong = row.model_copy(update={"tokens_seen": run.steps * run.batch_rows * 256})
-    with pytest.raises(InputError, match="what it saw again not counted"):
+    with pytest.raises(InputError, match="what is seen again not counted"):
         checkpoints.check_against([wrong], config)
