@@ -45,8 +45,8 @@ def test_a_larger_model_to_train_does_not_retrain_the_others(finished_copy):
     assert not [log for _, log in jobs if log.startswith("results/smoke/smoke-6k/")]
 
 
-def test_an_edited_module_reruns_its_stages_and_what_follows(finished_copy):
-    finished_copy.append("workflow/scalebound/scoring/scoring.py", "\nEDITED = True\n")
+def test_an_edit_of_scoring_reruns_its_stages_and_what_follows(finished_copy):
+    finished_copy.edit("workflow/scalebound/scoring/scoring.py", "CPU_TOKENS_PER_BATCH = 8192", "CPU_TOKENS_PER_BATCH = 4096")
     changed = rules(finished_copy.pending())
     assert {"score_trajectory", "bound_trajectory", "trajectory_table", "score_heldout", "score_heldout_quantized", "baseline", "baselines_table"} <= changed
     assert {"score", "score_quantized", "quantize", "compress", "bound", "table", "score_certify", "certify", "certificates", "figures"} <= changed
@@ -55,7 +55,7 @@ def test_an_edited_module_reruns_its_stages_and_what_follows(finished_copy):
 
 def test_an_edited_formula_reruns_bounds_only(finished_copy):
     """The table of certificates shows bounds beside them; no certificate is made again."""
-    finished_copy.append("workflow/scalebound/bounds/azuma.py", "\nEDITED = True\n")
+    finished_copy.edit("workflow/scalebound/bounds/azuma.py", "np.sqrt(c / 2)", "np.sqrt(c / 2.0)")
     studies = {"bound_trajectory", "trajectory_table", "baseline", "baselines_table", "quantizability_table"}
     studies |= {"loss_curves", "scaling_law", "information_table", "gap_law_table", "overtraining_table", "references", "ablate", "ablations_table"}
     assert rules(finished_copy.pending()) == {"bound", "table", "certificates", "figures"} | studies
@@ -67,7 +67,33 @@ def test_an_edit_of_how_certificates_are_made_reruns_them_only(finished_copy):
 
 
 def test_an_edit_of_how_certificates_are_verified_reruns_nothing(finished_copy):
-    finished_copy.append("workflow/scalebound/bounds/recheck.py", "\nEDITED = True\n")
+    finished_copy.append("workflow/scalebound/bounds/recheck.py", "\nprint('edited')\n")
+    assert finished_copy.pending() == []
+
+
+def test_an_edit_of_one_settings_model_reruns_what_reads_it(finished_copy):
+    finished_copy.edit("workflow/scalebound/configuration/studies.py", "bootstrap: int = Field(200", "bootstrap: int = Field(300")
+    jobs = finished_copy.pending()
+    assert rules(jobs) == {"resolved_config", "scaling_law", "information_table", "gap_law_table", "overtraining_table", "figures"}
+    drawn = {log.removeprefix("results/smoke/figures/") for rule, log in jobs if rule == "figures"}
+    assert drawn == {"information.log", "scaling_law.log", "gap_law.log", "overtraining.log"}
+
+
+def test_an_edit_of_one_entry_of_a_registry_reruns_the_stages_that_can_take_it(finished_copy):
+    finished_copy.edit("workflow/scalebound/quantization/methods.py", "Method(incoherent, calibrated=True)", "Method(incoherent, calibrated=bool(1))")
+    jobs = finished_copy.pending()
+    assert {"quantize", "encode", "decode", "score_quantized", "bound", "score_trajectory"} <= rules(jobs)
+    assert not {"train_smoke_6k", "resolve", "sample", "score", "compress", "certify", "hessian"} & rules(jobs)
+    assert not [log for _, log in jobs if "/quantizers/coded/" in log]
+
+
+def test_an_edit_of_one_figure_draws_that_figure_only(finished_copy):
+    finished_copy.edit("workflow/scalebound/figures/terms.py", "def draw(table):", "def draw(table, more=1):")
+    assert finished_copy.pending() == [("figures", "results/smoke/figures/terms.log")]
+
+
+def test_a_definition_that_nothing_names_reruns_nothing(finished_copy):
+    finished_copy.append("workflow/scalebound/scoring/scoring.py", "\nMORE = True\n\n\ndef more():\n    return MORE\n")
     assert finished_copy.pending() == []
 
 

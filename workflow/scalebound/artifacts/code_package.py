@@ -143,23 +143,41 @@ def _bound_by(statement):
 
 def _canonical(node):
     """Like `ast.dump`, but leaves out what is empty, so that Python versions with new optional fields agree."""
+    parts = []
+    _write(node, parts.append)
+    return "".join(parts)
+
+
+def _write(node, add):
     if isinstance(node, ast.AST):
-        fields = [(name, _canonical(value)) for name, value in ast.iter_fields(node)]
-        return f"{type(node).__name__}({','.join(f'{name}={text}' for name, text in fields if text)})"
-    if isinstance(node, list):
-        return "[" + ",".join(map(_canonical, node)) + "]" if node else ""
-    return "" if node is None else repr(node)
+        add(f"{type(node).__name__}(")
+        for name in node._fields:
+            value = getattr(node, name, None)
+            if value is not None and value != []:
+                add(f"{name}=")
+                _write(value, add)
+        add(")")
+    elif isinstance(node, list):
+        add("[")
+        for part in node:
+            _write(part, add)
+        add("]")
+    else:
+        add(f"{node!r},")
 
 
-def _strip_docstrings(tree):
-    for node in walk(tree):
-        body = getattr(node, "body", None)
-        if isinstance(body, list) and body and _is_docstring(body[0], node):
-            node.body = body[1:]
+def _strip_docstrings(node):
+    """Out of a module, and of the functions and classes in it."""
+    for name in ("body", "orelse", "finalbody", "handlers", "cases"):
+        parts = getattr(node, name, None)
+        if isinstance(parts, list):
+            if name == "body" and _is_docstring(node):
+                parts = node.body = parts[1:]
+            for part in parts:
+                _strip_docstrings(part)
 
 
-def _is_docstring(statement, owner):
+def _is_docstring(owner):
     owners = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
-    if not isinstance(owner, owners) or not isinstance(statement, ast.Expr):
-        return False
-    return isinstance(statement.value, ast.Constant) and isinstance(statement.value.value, str)
+    first = owner.body[0] if isinstance(owner, owners) and owner.body else None
+    return isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str)
