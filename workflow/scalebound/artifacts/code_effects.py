@@ -13,7 +13,7 @@ from scalebound.artifacts.code_package import Node
 
 _CALM = {
     *("abs", "all", "any", "bool", "bytes", "dict", "dict.fromkeys", "enumerate", "float", "frozenset", "getattr", "hasattr", "int", "isinstance"),
-    *("len", "list", "max", "min", "object", "range", "repr", "reversed", "round", "set", "slice", "sorted", "str", "sum", "tuple", "zip"),
+    *("len", "list", "max", "min", "object", "range", "repr", "reversed", "round", "set", "slice", "sorted", "str", "sum", "tuple", "type", "zip"),
     *("classmethod", "property", "staticmethod", "contextlib.contextmanager", "dataclasses.dataclass", "dataclasses.field"),
     *("functools.cache", "functools.cached_property", "functools.lru_cache", "math.log", "math.sqrt", "pathlib.Path", "re.compile", "struct.Struct"),
     *(
@@ -28,11 +28,11 @@ _CALM = {
         "torch.no_grad",
     ),
     *("importlib.import_module", "pkgutil.iter_modules"),  # what the modules do counts by itself
-    *("pydantic.BaseModel", "pydantic.ConfigDict", "pydantic.Field", "pydantic.model_validator"),
+    *("pydantic.AfterValidator", "pydantic.BaseModel", "pydantic.ConfigDict", "pydantic.Field", "pydantic.model_validator"),
 }
 _CALM |= {name for name, value in vars(builtins).items() if isinstance(value, type) and issubclass(value, BaseException)}
-# methods without effect, of whatever they are called on
-_VIEWS = ("count", "items", "keys", "values")
+# methods of Python's own types that only look; those of the package have other names
+_VIEWS = ("bit_length", "count", "fullmatch", "items", "keys", "values")
 # decorators under which a method waits to be called
 _WAITING = {"property", "classmethod", "staticmethod", "functools.cached_property"}
 
@@ -91,7 +91,8 @@ class _Judge:
 
     def _calm_call(self, call):
         function, path = call.func, dotted(call.func)
-        if any(keyword.arg == "key" for keyword in call.keywords):
+        # a function that is called at once, or a class that is made
+        if any(keyword.arg == "key" for keyword in call.keywords) or (path == ("type",) and len(call.args) != 1):
             return False
         if isinstance(function, ast.Attribute) and (function.attr in _VIEWS or isinstance(function.value, ast.Constant | ast.JoinedStr)):
             return True

@@ -12,15 +12,21 @@ PIN = Field(None, description="expected digest of tokens.bin")
 
 
 PYTHON = (".py",)
+# words of messages are noted when a type is made: outside of the models, so that an edit of one of these is no edit of all
 Suffix = spelled(r"^\.[A-Za-z0-9][A-Za-z0-9._-]{0,31}$", "write the end of a file name: a point, then letters, digits, `.`, `_` and `-`")
+Distribution = spelled(r"^[A-Za-z0-9][A-Za-z0-9._-]*$", "write the name of a distribution: letters, digits, `.`, `_` and `-`")
+Version = spelled(r"^[0-9][A-Za-z0-9.+!]*$", "write a version: a digit, then letters, digits, `.`, `+` and `!`")
+WheelFile = spelled(r"^[A-Za-z0-9][A-Za-z0-9._+-]*\.whl$", "write the file name of a wheel, .whl at its end")
+PathPattern = spelled(r"^[A-Za-z0-9_.*?/-]{1,256}$", "write a pattern of paths: letters, digits, `_`, `.`, `-`, `/`, `*` and `?`")
+Column = spelled(r"^[A-Za-z0-9_.-]{1,64}$", "write the name of a column: letters, digits, `_`, `.` and `-`")
 
 
 class Wheel(Model):
     """A pinned pure-Python distribution whose files are data; it is never installed or imported."""
 
-    name: spelled(r"^[A-Za-z0-9][A-Za-z0-9._-]*$", "write the name of a distribution: letters, digits, `.`, `_` and `-`")
-    version: spelled(r"^[0-9][A-Za-z0-9.+!]*$", "write a version: a digit, then letters, digits, `.`, `+` and `!`")
-    file: spelled(r"^[A-Za-z0-9][A-Za-z0-9._+-]*\.whl$", "write the file name of a wheel, .whl at its end") = Field(description="file name of the wheel")
+    name: Distribution
+    version: Version
+    file: WheelFile = Field(description="file name of the wheel")
     sha256: Sha256
 
 
@@ -151,10 +157,8 @@ class HubDatasetStream(_Brought):
     kind: Literal["hub_dataset"]
     repo: Repo
     revision: Revision = Field(description="commit, or a branch that is resolved to one; parquet files are read from it")
-    files: spelled(r"^[A-Za-z0-9_.*?/-]{1,256}$", "write a pattern of paths: letters, digits, `_`, `.`, `-`, `/`, `*` and `?`") = Field(
-        "**.parquet", description="which files, as a pattern"
-    )
-    text_column: spelled(r"^[A-Za-z0-9_.-]{1,64}$", "write the name of a column: letters, digits, `_`, `.` and `-`") = "text"
+    files: PathPattern = Field("**.parquet", description="which files, as a pattern")
+    text_column: Column = "text"
     tokenizer_repo: Repo = Field(description="model whose tokenizer is the checkpoints' own")
     tokenizer_revision: Revision
     end_of_document: int = Field(ge=0, lt=2**31, description="token id that ends each document")
