@@ -13,7 +13,7 @@ from scalebound.artifacts.scores import read_scores
 from scalebound.artifacts.windows import read as read_windows
 from scalebound.artifacts.windows import row_digest, token_digest
 from scalebound.audit.chain import Folder
-from scalebound.audit.recompute_studies import check_heldout
+from scalebound.audit.checks import check_heldout
 from scalebound.commands import baseline
 from scalebound.commands.baselines import baselines_text
 from scalebound.configuration.config import Bound

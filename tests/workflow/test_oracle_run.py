@@ -157,7 +157,7 @@ def test_one_flipped_byte_is_named(truth, name):
 
 
 def test_a_truth_made_smaller_is_named(truth, tmp_path):
-    from scalebound.audit.recompute import check_true_risk
+    from scalebound.audit.checks import check_true_risk
 
     jobs = Plan.from_results(truth.path("results/truth/config.json")).jobs_of("truth")
     job = next(job for job in jobs if job.stage == "true-risk")

@@ -20,7 +20,7 @@ def bounds(quantizer="gptq-4", share=1.0):
     forms = dict.fromkeys(("paper", "freedman", "geometric", "azuma"), FORM)
     counts = {"n_params": 1000, "n_tokens": 20_000, "vocab_size": 64, "sampled_windows": 8, "sampling": "unbiased", "kind": "estimate"}
     bits = {"nominal_bits_per_param": 4, "coded_bits_per_param": 4.5, "train_loss": 3.0, "quantized_loss": 3.1}
-    return {"checkpoint": {"slug": "a"}, "quantizer": quantizer, "gptq_share": share, "nominal": forms, "coded": forms, **counts, **bits}
+    return {"checkpoint": {"slug": "a"}, "quantizer": quantizer, "heldout": None, "gptq_share": share, "nominal": forms, "coded": forms, **counts, **bits}
 
 
 def certificates(share):

@@ -82,6 +82,9 @@ class Embedded(nn.Module):
     def forward(self, input_ids):
         return self.head(self.embed(input_ids))
 
+    def get_output_embeddings(self):
+        return self.head
+
 
 def test_spectra_are_those_of_inputs_with_a_known_moment_and_a_dead_input():
     model = Embedded([[2.0, 0.0, 0.0], [0.0, 1.0, 0.0]])

@@ -23,7 +23,7 @@ READERS = {
     "tokenizer of documents": (f"{STREAM}/tokenizer.run.json", "--documents", f"{STREAM}/documents.parquet"),
     "tokenize of documents": (f"{STREAM}/rows/run.json", "--documents", f"{STREAM}/documents.parquet"),
     "tokenize of tokenizer": (f"{STREAM}/rows/run.json", "--tokenizer", f"{STREAM}/tokenizer.json"),
-    "sample of tokens": (f"{CHECKPOINT}/sample/score/run.json", "beside --stream", f"{STREAM}/rows/tokens.bin"),
+    "sample of tokens": (f"{CHECKPOINT}/sample/score/run.json", "--tokens", f"{STREAM}/rows/tokens.bin"),
     "sample of stream": (f"{CHECKPOINT}/sample/score/run.json", "--stream", f"{STREAM}/rows/stream.json"),
     "encode of codes": (f"{QUANTIZER}/encode/run.json", "--codes", f"{QUANTIZER}/quantize/codes.safetensors"),
     "encode of architecture": (f"{QUANTIZER}/encode/run.json", "--architecture", f"{CHECKPOINT}/resolve/architecture.json"),

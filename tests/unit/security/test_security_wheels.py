@@ -88,7 +88,7 @@ def test_names_inside_a_wheel_are_text_and_never_paths(tmp_path, monkeypatch, na
 
 
 def stream(**changes):
-    return yaml.safe_load((ROOT / "config/smoke.yaml").read_text())["streams"]["smoke-sources"] | {"tokenizer": {"vocab_size": 300}, "sha256": {}} | changes
+    return yaml.safe_load((ROOT / "config/smoke.yaml").read_text())["streams"]["smoke-sources"] | {"tokenizer": {"vocab_size": 300}, "sha256": None} | changes
 
 
 @pytest.mark.parametrize("file", ["../x.whl", "/x.whl", "x/y.whl", "..\\x.whl", ".x.whl", "x.whl\n", "x.whl/..", "-x.whl", "x whl", "x.py"])

@@ -1,5 +1,7 @@
 """Generalization bounds of one quantized checkpoint: plug-in estimates from its token scores."""
 
+import numpy as np
+
 from scalebound.artifacts.provenance import check_keys, read_json
 from scalebound.artifacts.scores import model_digest, read_scores, standard_error, windows_digest
 from scalebound.bounds.evaluation import Problem, evaluate
@@ -91,4 +93,6 @@ def _heldout(path, model):
         raise InputError(path, f"scores of windows that are {made_of.get('sampling')!r}", "Give scores of held-out windows")
     if model_digest(made_of, path) != model:
         raise InputError(path, "scores of another model than those on the training stream", "Score one model on both")
+    if not np.isfinite(nll).all():
+        raise InputError(path, "losses that are not finite", "Delete it and let snakemake make it again")
     return {"loss": float(nll.mean()), "standard_error": standard_error(nll), "windows": len(nll)}
