@@ -65,7 +65,7 @@ class Workspace:
 
     def pending(self, *arguments, config="config/smoke.yaml"):
         """The jobs that a dry run would do, as a sorted list of (rule, log file); the log file names the job."""
-        done = self.snakemake("--dry-run", "--quiet", "host", *arguments, config=config)
+        done = self.snakemake(*arguments, "--dry-run", "--quiet", "host", config=config)
         assert done.returncode == 0, done.stdout + done.stderr
         jobs, rule = [], None
         for line in (done.stdout + done.stderr).splitlines():

@@ -43,7 +43,7 @@ def test_a_folder_of_another_name_is_audited_under_the_names_of_the_run(elsewher
     job = next(job for job in Plan.from_results(place / "smoke/config.json").jobs_of("smoke") if job.stage == "bound")
     folder = Folder(place.parent, place)
     assert recompute(job, folder) == ([], None, True)
-    shutil.copy(folder.path(job.given["quantized_scores"]), folder.path(job.given["scores"]))
+    shutil.copy(folder.path(job.given["scores"]), folder.path(job.given["quantized_scores"]))
     assert [finding.path for finding in recompute(job, folder)[0]] == list(job.outputs)
 
 

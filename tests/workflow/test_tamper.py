@@ -404,4 +404,4 @@ def test_a_copied_results_folder_is_audited_without_snakemake(finished, tmp_path
 def test_a_folder_that_is_no_results_folder_is_refused(finished, tmp_path):
     done = finished.scalebound("audit", tmp_path)
     assert done.returncode == 1
-    assert "not a folder named results" in done.stderr
+    assert "no family with a config.json" in done.stderr

@@ -141,7 +141,7 @@ def test_better_scores_are_named_by_the_bounds_that_do_not_follow(finished_copy)
     rewrite(finished_copy, lambda table: ("quantized_nll", table["quantized_nll"].to_numpy() * np.float32(0.9)))
     jobs, folder = jobs_and_folder(finished_copy)
     assert check_trajectory_scores(jobs["score-trajectory"], folder) == []
-    (found,) = recompute(jobs["bound-trajectory"], folder.root)[0]
+    (found,) = recompute(jobs["bound-trajectory"], folder)[0]
     assert found.expected.startswith("step 1")
 
 
@@ -151,5 +151,5 @@ def test_a_bound_of_a_later_step_that_was_edited_is_named(finished_copy):
     content["points"][-1]["nominal"]["paper"]["bound"] -= 0.1
     path.write_text(json.dumps(content))
     jobs, folder = jobs_and_folder(finished_copy)
-    (found,) = recompute(jobs["bound-trajectory"], folder.root)[0]
+    (found,) = recompute(jobs["bound-trajectory"], folder)[0]
     assert found.expected.startswith("step 60.nominal.paper.bound")

@@ -29,6 +29,7 @@ def bounds(tmp_path):
     """bounds.csv of four checkpoints: one of a recorded run, one of a run of two epochs, two steps of a released model."""
     rows = [("run", 500, 10_000, 2.0), ("twice", 500, 5_000, 2.5), ("org-1", 9_000, 20_000, 3.0), ("org-2", 9_000, 180_000, 2.0)]
     table = pd.DataFrame(rows, columns=["checkpoint", "n_params", "n_tokens", "train_loss"]).assign(quantizer="gptq-4", vocab_size=64, sigma=0.4, C=0.1)
+    table = table.assign(heldout_loss=2.1, heldout_standard_error=0.1)
     table = table.assign(
         paper_bound=table["train_loss"] + 1,
         azuma_bound=6.0,

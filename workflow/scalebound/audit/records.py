@@ -82,7 +82,7 @@ def is_family_file(path):
 
 
 def _record_paths(results, leave_out):
-    found = (results / name for name in files_below(results)[0] if name.endswith(("/run.json", ".run.json")))
+    found = (results / name for name in (files_below(results)[0] if results.is_dir() else ()) if name.endswith(("/run.json", ".run.json")))
     return sorted(path.relative_to(results) for path in found if Path(leave_out) not in path.parents)
 
 
