@@ -68,7 +68,8 @@ def read_model(folder, device, dtype, weights=None):
             # from the tensors of these files: by the name of a folder, adapters, other indices and other formats in it would play a part
             model, loading = type(empty).from_pretrained(
                 None,
-                config=config,
+                # its own: of a configuration with several parts, the model takes the one for text
+                config=empty.config,
                 state_dict=tensors,
                 dtype=DTYPES[dtype],
                 trust_remote_code=False,
