@@ -96,10 +96,34 @@ def test_the_job_of_a_process_that_is_killed_ends_too(worker, tmp_path):
     assert scalebound("digest", "score", env=worker).returncode == 0
 
 
+def test_other_jobs_go_on_while_one_that_was_left_ends(worker, tmp_path):
+    """The copy that is left is held up, so that it has not ended when the next job begins."""
+    asking = subprocess.Popen([sys.executable, "-m", "scalebound", "bench-score", "--shapes", "6.9b", "--windows", "8"], env=worker, cwd=tmp_path)
+    wait_for(lambda: processes_of(worker) == 2, "the job has begun")
+    held = max(copies_of(worker), key=lambda process: process.create_time())
+    held.suspend()
+    try:
+        asking.kill()
+        asking.wait()
+        done = scalebound("digest", "score", env=worker)
+        assert (done.returncode, done.stderr) == (0, "")
+    finally:
+        held.resume()
+    wait_for(lambda: processes_of(worker) == 1, "the job has ended")
+    # the worker itself is still there for more
+    done = scalebound("digest", "score", env=worker)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert processes_of(worker) == 1
+
+
+def copies_of(worker):
+    found = (process for process in psutil.process_iter(["cmdline"]) if process.info["cmdline"])
+    return [process for process in found if "scalebound.warm" in process.info["cmdline"] and worker["SCALEBOUND_WORKER"] in process.info["cmdline"]]
+
+
 def processes_of(worker):
     """The worker and the copies of it that do a job."""
-    lines = (process.info["cmdline"] or [] for process in psutil.process_iter(["cmdline"]))
-    return sum("scalebound.warm" in line and worker["SCALEBOUND_WORKER"] in line for line in lines)
+    return len(copies_of(worker))
 
 
 def wait_for(condition, what, seconds=120):

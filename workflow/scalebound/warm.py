@@ -122,7 +122,7 @@ class _Server:
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             signal.signal(signal.SIGINT, signal.default_int_handler)
             self.selector.close()
-            for held in (self.listener, self.ends, self.woken, connection, *self.jobs.values()):
+            for held in (self.listener, self.ends, self.woken, connection, *filter(None, self.jobs.values())):
                 held.close()
             for number, file in enumerate(files):
                 os.dup2(file, number)
@@ -148,6 +148,9 @@ class _Server:
 
     def leave(self, child):
         """Interrupt the job of a process that is gone: it removes what it has half-written."""
+        if self.jobs.get(child) is None:
+            # it ended at the same moment
+            return
         self.selector.unregister(self.jobs[child])
         self.jobs[child].close()
         self.jobs[child] = None

@@ -13,7 +13,7 @@ from scalebound.errors import InputError
 GROUP = "reading results"
 EXAMPLE = "--results results"
 
-LOOK = {"box": None, "padding": (0, 2, 0, 0), "collapse_padding": True, "title_style": "bold", "title_justify": "left"}
+LOOK = {"box": None, "padding": (0, 1, 0, 0), "collapse_padding": True, "title_style": "bold", "title_justify": "left"}
 
 
 def add_arguments(parser):

@@ -136,8 +136,8 @@ class Plan:
         return [row for (f, _), row in self.checkpoints.items() if f == family]
 
     def files_of(self, family, template):
-        """A file of each checkpoint of the family; the template names it by {slug}, {family} or the quantizer that it is about."""
-        return [template.format(family=family, slug=row.slug, quantizer="{quantizer}") for row in self.rows_of(family)]
+        """A file of each checkpoint of the family; the template names it by {family} and {slug}."""
+        return [template.format(family=family, slug=row.slug) for row in self.rows_of(family)]
 
     def runs_of(self, family):
         """Training runs behind a family's rows, in their order."""

@@ -116,14 +116,6 @@ def weight_files(row):
     return [f"{weights_folder(row)}/{name}" for name in names]
 
 
-def draws_used(plan):
-    """Names of the draws that something is made from."""
-    used = {"score", "calibration"}
-    used |= {"tuning"} if set(plan.quantizers_of("coded")) & set(plan.config.quantize_with) else set()
-    used |= {"certify"} if plan.certified else set()
-    return [name for name in plan.config.sampling.draws() if name in used]
-
-
 def _drawn(plan, row, draw):
     settings, stream = plan.config.sampling.draws()[draw].model_dump() | {"tokens_seen": row.tokens_seen}, plan.stream_of(row)
     return settings | ({"rows_seen": rows_seen(row.tokens_seen, stream.row_tokens)} if stream.ordered else {})
