@@ -11,7 +11,7 @@ import pyarrow as pa
 from scalebound.artifacts import atomic
 from scalebound.artifacts.parquet import write_parquet
 from scalebound.artifacts.provenance import describe_files, identity
-from scalebound.artifacts.tensors import full_disk_is_an_os_error
+from scalebound.artifacts.tensors import full_disk_is_an_os_error, write_tensors
 from scalebound.commands.arguments import add_settings, read_settings
 from scalebound.configuration.config import TrainingRun
 from scalebound.corpus.rows import open_rows
@@ -20,6 +20,7 @@ GROUP = "streams and training"
 
 PACKAGES = ["torch", "transformers"]
 FILES = ("config.json", "model.safetensors")
+AVERAGES = "averages.safetensors"  # of every reference's step, a tensor `<step>/<parameter>` for each parameter
 
 
 def add_arguments(parser):
@@ -27,7 +28,7 @@ def add_arguments(parser):
     parser.add_argument("--name", required=True, help="name of the run")
     parser.add_argument("--tokens", required=True, help="tokens.bin")
     parser.add_argument("--stream", required=True, help="stream.json")
-    parser.add_argument("--out", required=True, help="folder of the kept checkpoints: step<k>/config.json, step<k>/model.safetensors, checkpoints.json")
+    parser.add_argument("--out", required=True, help="folder of what is kept: step<k>/, each a model; averages.safetensors; checkpoints.json")
     parser.add_argument("--out-loss", required=True, help="loss.parquet: step, tokens_seen, loss (nats, before the step), learning_rate")
 
 
@@ -45,10 +46,11 @@ def run(arguments):
         "train", {"tokens": arguments.tokens, "stream": arguments.stream}, settings.model_dump(), packages=PACKAGES, device="cpu", dtype="float32", threads=1
     )
     out = Path(arguments.out)
-    history = training.train(settings, rows, lambda folder, model: _save(model, out / folder), arguments.name)
+    history, averages = training.train(settings, rows, lambda step, model: _save(model, out / f"step{step}"), arguments.name)
     columns = {field.name: [getattr(step, field.name) for step in history] for field in dataclasses.fields(training.Step)}
     write_parquet(arguments.out_loss, pa.table(columns), made_of)
-    names = [os.path.join(folder, name) for folder in settings.kept_folders() for name in FILES]
+    write_tensors(out / AVERAGES, {f"{step}/{name}": w.numpy() for step, weights in averages.items() for name, w in weights.items()}, {"format": "pt"})
+    names = [AVERAGES, *(os.path.join(f"step{step}", name) for step in settings.kept_steps() for name in FILES)]
     atomic.write_json(out / "checkpoints.json", {"identity": made_of, "files": describe_files(out, names)})
     print(f"{arguments.name}: {len(settings.kept_steps())} checkpoints, last losses {[round(x, 3) for x in columns['loss'][-3:]]}")
     return [arguments.out_loss, out / "checkpoints.json", *(out / name for name in names)]

@@ -91,10 +91,6 @@ class TrainingRun(Model):
         powers = range(1, 1 + int(math.log(max(1, first_pass / first), self.references.spacing)))
         return sorted({step for k in powers if first <= (step := round(first_pass / self.references.spacing**k)) < self.steps})
 
-    def kept_folders(self):
-        """Folders of all that the run keeps: `step<k>`, the checkpoints, and `average<k>`, the references."""
-        return [f"step{k}" for k in self.kept_steps()] + [f"average{k}" for k in self.reference_steps()]
-
 
 class Draw(Model):
     """Windows drawn uniformly with replacement from the rows that the checkpoint saw."""

@@ -19,6 +19,8 @@ class FlatWeights:
         self.values = torch.cat([p.detach().flatten() for p in parameters])
         self.gradients = torch.zeros_like(self.values)
         sizes = [p.numel() for p in parameters]
+        names = {id(p): name for name, p in model.named_parameters()}
+        self._layout = [(names[id(p)], p.shape, p.numel()) for p in parameters]
         for parameter, value, gradient in zip(parameters, self.values.split(sizes), self.gradients.split(sizes)):
             parameter.data, parameter.grad = value.view_as(parameter), gradient.view_as(parameter)
         self.groups = [
@@ -30,6 +32,11 @@ class FlatWeights:
         part = torch.nn.Parameter(self.values[entries])
         part.grad = self.gradients[entries]
         return part
+
+    def named(self, values):
+        """{parameter name: tensor of its own} of any `values`, float32 [parameters], in the order of these."""
+        parts = values.split([size for _, _, size in self._layout])
+        return {name: part.view(shape).clone() for (name, shape, _), part in zip(self._layout, parts)}
 
     def clip(self, norm):
         """Scale the gradients to a Euclidean norm of at most `norm`."""

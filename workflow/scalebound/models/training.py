@@ -57,10 +57,10 @@ class Step:
 
 
 def train(run, rows, keep, name="model"):
-    """Train on rows [0, run.rows), from the first again in each epoch; returns the list of `Step`.
+    """Train on rows [0, run.rows), from the first again in each epoch; returns the list of `Step` and the averaged weights.
 
-    `keep(folder, model)` is called with `step<k>` and the model at every kept step, and with `average<k>` and the averaged
-    weights at every step of a reference: weights that have seen the rows before row k * batch_rows, and no other.
+    `keep(step, model)` is called at every kept step. Of averaged weights there is {step: {parameter name: float32 tensor}} for
+    every step of a reference; they have seen the rows before row step * batch_rows, and no other.
 
     Raises:
         InputError: the stream is too short, or the loss is no longer finite.
@@ -70,7 +70,7 @@ def train(run, rows, keep, name="model"):
     model = build_model(run, rows.row_tokens, rows.vocab_size).train()
     weights, predictions = FlatWeights(model, run.weight_decay), rows.row_tokens - 1
     optimizer = torch.optim.AdamW(weights.groups, lr=run.learning_rate, betas=(0.9, run.beta2), fused=True)
-    kept, references, history = set(run.kept_steps()), set(run.reference_steps()), []
+    kept, references, averages, history = set(run.kept_steps()), set(run.reference_steps()), {}, []
     average = weights.values.clone()
     with progress(run.steps * run.batch_rows * predictions, "tokens", f"train {name} on cpu") as bar:
         for step in range(1, run.steps + 1):
@@ -82,14 +82,14 @@ def train(run, rows, keep, name="model"):
                 raise InputError(f"training.{name}", f"loss {loss} at step {step}", "Lower learning_rate or raise warmup_steps")
             history.append(Step(step, run.rows_seen(step) * predictions, loss, rate))
             if step in kept:
-                keep(f"step{step}", model)
+                keep(step, model)
             if run.references:
                 average.lerp_(weights.values, 1 / (1 + run.references.share * step))
             if step in references:
-                _keep_average(keep, step, model, weights, average)
+                averages[step] = weights.named(average)
             bar.set_postfix_str(f"loss {loss:.3f}", refresh=False)
             bar.update(run.batch_rows * predictions)
-    return history
+    return history, averages
 
 
 def _update(model, weights, optimizer, tokens, rate, clip_norm):
@@ -102,11 +102,3 @@ def _update(model, weights, optimizer, tokens, rate, clip_norm):
     weights.clip(clip_norm)
     optimizer.step()
     return loss.item()
-
-
-def _keep_average(keep, step, model, weights, average):
-    """The model with the averaged weights for a moment; training goes on with its own, bit for bit."""
-    own = weights.values.clone()
-    weights.values.copy_(average)
-    keep(f"average{step}", model)
-    weights.values.copy_(own)

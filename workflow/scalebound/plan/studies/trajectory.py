@@ -28,7 +28,7 @@ def rules(plan):
                 "tokens": lambda w: plan.run_rows(row(w).repo, "tokens.bin"),
                 "stream": lambda w: plan.run_rows(row(w).repo, "stream.json"),
             },
-            needs=lambda w: kept_files(row(w).repo, _folders(plan, row(w))),
+            needs=lambda w: kept_files(row(w).repo, _steps(plan, row(w))),
             outputs={"out": SCORES},
             record=f"{CHECKPOINT}/trajectory/score.run.json",
             settings=lambda w: _settings(plan, row(w)),
@@ -72,8 +72,8 @@ def bounds_of_points(plan, family):
     return [bounds.format(family=family, slug=row.slug) for row in plan.rows_of(family) if row.source != "trained"]
 
 
-def _folders(plan, row):
-    return [f"step{step}" for step in steps_of(plan.run(row.repo), row.step, plan.config.studies.trajectory.max_points)]
+def _steps(plan, row):
+    return steps_of(plan.run(row.repo), row.step, plan.config.studies.trajectory.max_points)
 
 
 def _settings(plan, row):
