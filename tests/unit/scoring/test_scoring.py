@@ -168,12 +168,12 @@ def test_a_longer_window_does_not_change_the_scores_before_it(model, tokens):
 
 
 def test_the_head_of_every_family_is_applied_to_hidden_states_directly(model, tokens):
-    assert scoring._separable_head(model, torch.from_numpy(tokens[:1])) is model.get_output_embeddings()
+    assert scoring.separable_head(model, tokens) is model.get_output_embeddings()
 
 
 def test_soft_capped_logits_take_the_other_way_and_agree_with_a_direct_computation(capped, tokens):
     with torch.inference_mode():
-        assert scoring._separable_head(capped, torch.from_numpy(tokens[:1])) is None
+        assert scoring.separable_head(capped, tokens) is None
     scores, (nll, entropy) = scoring.score(capped, tokens), direct(capped, tokens)
     np.testing.assert_allclose(scores.nll, nll, atol=1e-5)
     np.testing.assert_allclose(scores.entropy, entropy, atol=1e-5)

@@ -28,7 +28,12 @@ NEEDS = {
     "scored": dict,
     "holds_for": str,
     "files": list,
+    "also": list,
+    "from": float,
+    "first_row": int,
 }
+# of each of `also`: the same with another method, or of positions from another share of the stream on
+STATEMENT = ("kind", "value", "values", "terms", "C", "choice", "range", "estimate", "windows", "grid_sizes", "tokens", "settings", "from", "first_row")
 
 
 def read_certificate(path):
@@ -39,10 +44,17 @@ def read_certificate(path):
     """
     value = read_json(path, "certify", NEEDS)
     check_keys(value["checkpoint"], {"slug": str, "tokens_seen": int}, path)
-    check_keys(value["settings"], {"grids": dict, "stream_failure_probability": float, "draw_failure_probability": float}, path)
-    check_keys(value["windows"], {"pilot": int, "rest": int}, path)
-    check_keys(value["terms"], dict.fromkeys(("loss", "smoothing", "generalization", "linearization", "sampling"), float), path)
     check_keys(value["scored"], {"dtype": str, "windows_per_batch": int, "causality": dict}, path)
-    check_keys(value["estimate"], {"best": dict, "same_choice": float}, path)
-    check_keys(value["estimate"]["best"], {"value": float, "point": dict}, path)
+    for statement in statements(value):
+        check_keys(statement, {name: NEEDS[name] for name in STATEMENT}, path)
+        check_keys(statement["settings"], {"method": str, "grids": dict, "stream_failure_probability": float, "draw_failure_probability": float}, path)
+        check_keys(statement["windows"], {"pilot": int, "rest": int}, path)
+        check_keys(statement["terms"], dict.fromkeys(("loss", "smoothing", "generalization", "linearization", "sampling"), float), path)
+        check_keys(statement["estimate"], {"best": dict, "same_choice": float}, path)
+        check_keys(statement["estimate"]["best"], {"value": float, "point": dict}, path)
     return value
+
+
+def statements(certificate):
+    """The certificate and what stands beside it, each with numbers of its own."""
+    return [certificate, *certificate["also"]]

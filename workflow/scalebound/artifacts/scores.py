@@ -3,8 +3,11 @@
 import numpy as np
 
 from scalebound.artifacts.parquet import identity_of, read_parquet
+from scalebound.artifacts.provenance import check_keys
+from scalebound.bounds.online_scores import OnlineScores
 from scalebound.errors import InputError
 
+STAGES = ("score", "score-references")
 REMEDY = "Score the checkpoint again"
 
 
@@ -16,8 +19,38 @@ def read_scores(path):
     Raises:
         InputError: unreadable, or not one value for every position of every window, in order.
     """
-    table = read_parquet(path, "score")
+    table = read_parquet(path, STAGES)
     return *scores_of(table, path), identity_of(table, path)
+
+
+def read_pair_scores(path, vocab_size):
+    """(`OnlineScores` over V output entries, entropy, step of each window's reference, identity) of a model scored beside its references.
+
+    Raises:
+        InputError: unreadable, or columns that cannot be such scores.
+    """
+    table = read_parquet(path, "score-references")
+    identity = identity_of(table, path)
+    check_keys(identity.get("settings"), {"alphas": list}, path)
+    alphas = identity["settings"]["alphas"]
+    nll, entropy = scores_of(table, path)
+    try:
+        reference_nll, *largest = (table[name].to_numpy().astype(np.float64).reshape(nll.shape) for name in ("reference_nll", *largest_names(alphas)))
+        steps = _integers(table["reference"].to_numpy()).reshape(nll.shape)
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(path, f"no losses of references for alphas {alphas} ({error})", REMEDY) from None
+    if (steps != steps[:, :1]).any():
+        raise InputError(path, "two references in one window", REMEDY)
+    try:
+        scores = OnlineScores(nll, reference_nll, largest, alphas, vocab_size)
+    except InputError as error:
+        raise InputError(path, error.found, REMEDY) from None
+    return scores, entropy, steps[:, 0], identity
+
+
+def largest_names(alphas):
+    """Columns of the largest differences."""
+    return [f"largest_difference_{k}" for k in range(len(alphas))]
 
 
 def scores_of(table, path):

@@ -77,6 +77,8 @@ class OnlineScores(WindowScores):
 
     def largest_differences(self, alpha):
         """m at alpha, [windows, positions], never below the true one: what rounding may have taken is added."""
+        if alpha not in self.alphas:
+            raise InputError("scores", f"largest differences for alphas {self.alphas}", f"Score again for {alpha}, which the grids have")
         return np.clip(self.largest[self.alphas.index(alpha)] + ROUNDING, 0, largest_possible(alpha, self.vocab_size))
 
     def _check(self, alpha, column):

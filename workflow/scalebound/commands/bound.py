@@ -3,8 +3,9 @@
 import numpy as np
 
 from scalebound.artifacts.provenance import check_keys, read_json
-from scalebound.artifacts.scores import model_digest, read_scores, standard_error, windows_digest
-from scalebound.bounds.evaluation import Problem, evaluate
+from scalebound.artifacts.scores import model_digest, read_pair_scores, read_scores, standard_error, windows_digest
+from scalebound.bounds.ceilings import grids_of
+from scalebound.bounds.evaluation import Problem, evaluate, evaluate_online
 from scalebound.commands.stage import Many
 from scalebound.configuration.config import Bound
 from scalebound.configuration.types import Slug
@@ -54,6 +55,8 @@ def compute(inputs, settings):
     check_keys(drawn, {"sampling": str}, inputs["scores"])
     if windows_digest(drawn, inputs["scores"]) != windows_digest(scored, inputs["quantized_scores"]):
         raise InputError(inputs["quantized_scores"], "scored on other windows than the unquantized model", "Score both on the same draw")
+    # of a checkpoint without a history there is no reference to score beside
+    pairs = read_pair_scores(inputs["quantized_scores"], model["vocab_size"])[0] if scored["stage"] == "score-references" else None
     checkpoint = model["checkpoint"]
     problem = Problem(
         nll=nll,
@@ -80,10 +83,17 @@ def compute(inputs, settings):
         "nominal_bits_per_param": code["nominal_bits_per_param"],
         "coded_bits_per_param": code["coded_bits_per_param"],
         "gptq_share": code["gptq_share"],
-        "nominal": evaluate(problem, code["nominal_bits"], settings),
-        "coded": evaluate(problem, code["code_length_bits"], settings),
+        "nominal": _bounds(problem, pairs, code["nominal_bits"], settings),
+        "coded": _bounds(problem, pairs, code["code_length_bits"], settings),
     }
     return {"out": result}
+
+
+def _bounds(problem, pairs, code_length_bits, settings):
+    """Every bound at one code length; `online` is None where there are no scores beside references."""
+    grids = grids_of("online", settings.online.model_dump())
+    online = None if pairs is None else evaluate_online(pairs, problem.tokens, code_length_bits, settings.failure_probability, grids)
+    return evaluate(problem, code_length_bits, settings) | {"online": online}
 
 
 def _heldout(path, model):

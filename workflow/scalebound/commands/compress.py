@@ -4,9 +4,10 @@ from pathlib import Path
 
 from scalebound.artifacts import atomic, windows
 from scalebound.artifacts.architecture import read_architecture
-from scalebound.artifacts.provenance import describe_files, identity
+from scalebound.artifacts.provenance import describe_files, identity, read_json
 from scalebound.commands.arguments import add_settings, read_settings
 from scalebound.configuration.rate import RateSettings
+from scalebound.errors import InputError
 from scalebound.quantization.message import code_length_bits
 from scalebound.quantization.rate import message, storage
 from scalebound.quantization.round_trip import check_round_trip
@@ -20,6 +21,7 @@ def add_arguments(parser):
     parser.add_argument("--architecture", required=True, help="architecture.json")
     parser.add_argument("--calibration", required=True, help="windows.parquet of the calibration draw")
     parser.add_argument("--tuning", required=True, help="windows.parquet of the tuning draw, used in order")
+    parser.add_argument("--price", help="price.json, where the settings name no exchange")
     parser.add_argument("--predictions", required=True, type=int, help="tokens that the checkpoint was trained on")
     parser.add_argument("--out", required=True, help="codes.safetensors: codes and step exponents of every parameter")
     parser.add_argument("--out-message", required=True, help="model.sbq")
@@ -32,7 +34,7 @@ def run(arguments):
     from scalebound.models import files, loading
     from scalebound.quantization.rate.compress import compress
 
-    settings, architecture = read_settings(arguments, RateSettings), read_architecture(arguments.architecture)
+    settings, architecture = _priced(read_settings(arguments, RateSettings), arguments.price), read_architecture(arguments.architecture)
     # one thread: a sum's order, and with it every bit of the result, does not depend on the machine's load
     torch.set_num_threads(1)
     calibration, tuning = (windows.read(path)[1] for path in (arguments.calibration, arguments.tuning))
@@ -43,8 +45,8 @@ def run(arguments):
     check_round_trip(found.tensors, message.decode(data, architecture))
     made_of = identity(
         "compress",
-        {"model": arguments.model, "architecture": arguments.architecture, "calibration": arguments.calibration, "tuning": arguments.tuning},
-        {**settings.model_dump(), "predictions": arguments.predictions},
+        {name: path for name in ("model", "architecture", "calibration", "tuning", "price") if (path := getattr(arguments, name)) is not None},
+        {**read_settings(arguments, RateSettings).model_dump(), "predictions": arguments.predictions},
         packages=["torch", "transformers", "constriction"],
         model_files=description["files"],
         device="cpu",
@@ -65,6 +67,7 @@ def run(arguments):
         "nominal_bits": coded,
         "nominal_bits_per_param": coded / n_params,
         "n_params": n_params,
+        "exchange": settings.exchange,
         "bits_by_parameter": sizes,
         **found.report(),
     }
@@ -73,3 +76,12 @@ def run(arguments):
         print(f"notice: {found.notice()}")
     print(f"{len(data)} bytes: {coded / n_params:.3f} bits per parameter, tuned on {found.share_of_training:.2f} of the training tokens")
     return [arguments.out, arguments.out_message, arguments.out_report]
+
+
+def _priced(settings, path):
+    """The settings with their exchange, which is that of price.json where they name none."""
+    if (settings.exchange is None) != (path is not None):
+        raise InputError("--price", f"{path}, and exchange {settings.exchange}", "Give price.json exactly where the settings name no exchange")
+    if path is None:
+        return settings
+    return settings.model_copy(update={"exchange": read_json(path, "price", {"exchange": float})["exchange"]})

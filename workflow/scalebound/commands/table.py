@@ -12,6 +12,7 @@ INPUTS = {"bounds": Many("bounds.json files")}
 OUTPUTS = {"out": "bounds.csv"}
 SETTINGS = None
 PACKAGES = ["pandas"]
+HALVES = ("reference_loss", "reference_bound", "difference_second_moment", "mean_largest_difference")
 
 
 def compute(inputs, _):
@@ -55,4 +56,7 @@ def row(bounds):
     line |= {"freedman_alpha": nominal["freedman"]["alpha"], "freedman_s": nominal["freedman"]["s"], "azuma_alpha": nominal["azuma"]["alpha"]}
     line |= {"C_coded": coded["paper"]["C"], "sigma_coded": coded["paper"]["sigma"], "paper_bound_coded": coded["paper"]["bound"]}
     line |= {f"{name}_bound_coded": coded[name]["bound"] for name in ("freedman", "geometric", "azuma")}
+    # of a checkpoint whose run left earlier models to compare with; the halves are those at the nominal length
+    online = nominal["online"] or dict.fromkeys(("bound", *HALVES))
+    line |= {"online_bound": online["bound"], "online_bound_coded": (coded["online"] or online)["bound"]} | {name: online[name] for name in HALVES}
     return line | {key: bounds[key] for key in ("sampled_windows", "sampling", "gptq_share")}

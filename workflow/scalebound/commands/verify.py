@@ -7,20 +7,21 @@ since a choice that looked at the rest would make the bound void. Exit status 0,
 
 import math
 import tempfile
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 
 from scalebound.artifacts import windows
 from scalebound.artifacts.architecture import read_architecture
-from scalebound.artifacts.certificate import read_certificate
+from scalebound.artifacts.certificate import read_certificate, statements
 from scalebound.artifacts.provenance import check_keys, file_sha256
-from scalebound.artifacts.scores import read_scores
-from scalebound.bounds import recheck
-from scalebound.bounds.ceilings import Grids, family_of
+from scalebound.artifacts.scores import read_pair_scores, read_scores
+from scalebound.bounds import recheck, recheck_online
+from scalebound.bounds.ceilings import family_of, grids_of
 from scalebound.bounds.certificate import CertificateSettings, choose, split
 from scalebound.bounds.token_scores import TokenScores
-from scalebound.commands.certify import HOLDS_FOR, SAMPLING, SCORED
+from scalebound.commands.certify import COPIES, HOLDS_FOR, REFERENCES, SAMPLING, SCORED
 from scalebound.errors import InputError
 from scalebound.progress import progress
 
@@ -29,7 +30,7 @@ EXAMPLE = "results/ladder/ladder-20k/quantizers/coded/certificate"
 
 SHARE, TOLERANCE, SEED = 0.05, 2e-3, 0
 CHOICE_TOLERANCE = 1e-4  # relative; where a search ends depends on the last bits of sums, and the forecast is flat there
-INPUTS = {"model.sbq": "message", "architecture.json": "architecture", "windows.parquet": "windows", "scores.parquet": "scores"}
+INPUTS = COPIES | {"scores.parquet": "scores", REFERENCES: "averages"}
 
 
 def add_arguments(parser):
@@ -65,13 +66,84 @@ def certificate_problems(folder, certificate):
     try:
         if problems := _file_problems(folder, certificate):
             return problems
+        rows, _, drawn = windows.read(folder / "windows.parquet")
         nll, entropy, scored = read_scores(folder / "scores.parquet")
         problems = _length_problems(folder, certificate) + _settings_problems(certificate) + _draw_problems(folder, certificate, scored)
-        broken = recheck.disagreements(nll, entropy, certificate)
-        return problems + broken + ([] if broken or problems else _choice_problems(nll, entropy, certificate))
+        problems += _part_problems(certificate, drawn["settings"]["rows_seen"])
+        pairs = read_pair_scores(folder / "scores.parquet", certificate["vocab_size"]) if scored["stage"] == "score-references" else None
+        problems += history_problems(certificate, rows, pairs, scored)
+        if problems:
+            return problems
+        for statement in statements(certificate):
+            problems += _statement_problems(statement, certificate, rows, (nll, entropy), pairs and pairs[0])
+        return problems
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         where = folder / "certificate.json"
         raise InputError(where, f"no certificate ({type(error).__name__}: {error})", "Make it again from its inputs") from None
+
+
+def _statement_problems(statement, certificate, rows, scores, pairs):
+    """Of the certificate, or of what stands beside it: its numbers by other code, and its choices on the pilot again."""
+    there = rows >= statement["first_row"]
+    nll, entropy = (column[there] for column in scores)
+    if statement["settings"]["method"] == "online":
+        pairs = pairs.of(there)
+        broken, made_of = recheck_online.disagreements(pairs.nll, pairs.reference_nll, pairs.largest, statement), pairs
+    else:
+        broken = recheck.disagreements(nll, entropy, statement)
+        made_of = None if broken else TokenScores(nll, entropy, certificate["vocab_size"])
+    where = "" if statement is certificate else f"beside, method {statement['settings']['method']} from {statement['from']}: "
+    return [(f"{where}{name}", *rest) for name, *rest in broken or _choice_problems(made_of, statement)]
+
+
+def _part_problems(certificate, rows_seen):
+    """What stands beside the certificate is what its settings ask for, and each statement counts the predictions from its share of the stream on."""
+    configured, positions, seen = certificate["identity"]["settings"], certificate["windows"]["positions"], certificate["checkpoint"]["tokens_seen"]
+    first, *later = configured["from"]
+    wanted = [(configured["method"], first), *((configured["method"], start) for start in later)]
+    wanted += [("geometric", first)] if configured["method"] == "online" else []
+    found = [(statement["settings"]["method"], statement["from"]) for statement in statements(certificate)]
+    problems = [] if found == wanted else [("methods and parts of the stream", found, wanted)]
+    for statement in statements(certificate):
+        row = math.ceil(Fraction(str(statement["from"])) * rows_seen)
+        counted = {
+            "first_row": row,
+            "tokens": seen - row * positions,
+            "vocab_size": certificate["vocab_size"],
+            "code_length_bits": certificate["code_length_bits"],
+        }
+        problems += [(name, statement[name], value) for name, value in counted.items() if statement[name] != value]
+    return problems
+
+
+def history_problems(certificate, rows, pairs, scored):
+    """Every window was scored beside the latest model that had not seen its row, by the steps that the history names."""
+    history = certificate["history"]
+    if certificate["settings"]["method"] != "online":
+        return [] if history is None else [("history", "there is one", "none without method online")]
+    if pairs is None:
+        return [("scores", scored["stage"], "score-references")]
+    steps, per_step = [reference["step"] for reference in history["references"]], history["rows_per_step"]
+    problems = [] if steps == sorted(set(steps)) else [("steps of the references", steps, "ascending")]
+    for row, used in zip(rows.tolist(), pairs[2].tolist()):
+        if used * per_step > row:
+            return [*problems, ("reference of a row: it has seen it", f"row {row} beside step {used}", f"a step that read rows before {row} only")]
+        latest = max((step for step in steps if step * per_step <= row), default=0)
+        if used != latest:
+            return [*problems, ("reference of a row", f"row {row} beside step {used}", f"step {latest}")]
+    if any(reference["first_row"] != reference["step"] * per_step for reference in history["references"]):
+        problems.append(("first rows of the references", [r["first_row"] for r in history["references"]], f"{per_step} for each step"))
+    last = certificate["checkpoint"].get("step")
+    if steps and not (isinstance(last, int) and steps[-1] < last):
+        problems.append(("steps of the references", steps[-1], f"before that of the checkpoint, {last}"))
+    # one pass: n predictions are the rows of all steps. In several passes the rows of a step are those of the first
+    if isinstance(last, int) and last * per_step < certificate["first_row"] + certificate["tokens"] // certificate["windows"]["positions"]:
+        problems.append(("rows of a step", per_step, f"{certificate['tokens']} predictions in {last} steps"))
+    named = (certificate["identity"]["inputs"].get("averages", {}).get("sha256"), scored["inputs"].get("averages", {}).get("sha256"))
+    stated = (history["averages"] or {}).get("sha256")
+    problems += [("sha256 of the references", stated, found) for found in dict.fromkeys(named) if found != stated]
+    files = (certificate["identity"]["inputs"]["history"]["sha256"], scored["inputs"]["history"]["sha256"])
+    return problems + ([] if len(set(files)) == 1 else [("history of the scores", files[1], files[0])])
 
 
 def _file_problems(folder, certificate):
@@ -82,9 +154,11 @@ def _file_problems(folder, certificate):
         listed[file["name"]] = file["sha256"]
     problems = [("files", sorted(listed), sorted(INPUTS))] if set(listed) != set(INPUTS) else []
     for name, role in INPUTS.items():
-        made_from = certificate["identity"]["inputs"].get(role, {}).get("sha256")
-        found = file_sha256(folder / name)
-        problems += [(f"sha256 of {name}", stated, found) for stated in dict.fromkeys((listed.get(name), made_from)) if stated != found]
+        found, stated = file_sha256(folder / name), [listed.get(name)]
+        # without references of its own run, the file that holds these is made from nothing
+        if name != REFERENCES or role in certificate["identity"]["inputs"]:
+            stated.append(certificate["identity"]["inputs"].get(role, {}).get("sha256"))
+        problems += [(f"sha256 of {name}", value, found) for value in dict.fromkeys(stated) if value != found]
     return problems
 
 
@@ -98,11 +172,16 @@ def _length_problems(folder, certificate):
 
 
 def _settings_problems(certificate):
-    """The settings that the bound was computed with are those that its identity names."""
-    configured = dict(certificate["identity"]["settings"])
-    configured["grids"] = configured.pop("ceilings", None)
-    used = {**certificate["settings"], "quantizer": certificate["quantizer"]}
-    return [(f"setting {name}", used.get(name), configured.get(name)) for name in sorted(used | configured) if used.get(name) != configured.get(name)]
+    """The settings that every statement was computed with are those that the identity names."""
+    problems = []
+    for statement in statements(certificate):
+        configured = {name: value for name, value in certificate["identity"]["settings"].items() if name not in ("from", "ceilings", "online")}
+        grids = certificate["identity"]["settings"].get("online" if statement["settings"]["method"] == "online" else "ceilings")
+        # what stands beside the certificate may be by another method; which, is looked at elsewhere
+        configured |= {"grids": grids, "method": configured["method"] if statement is certificate else statement["settings"]["method"]}
+        used = {**statement["settings"], "quantizer": certificate["quantizer"]}
+        problems += [(f"setting {name}", used.get(name), configured.get(name)) for name in sorted(used | configured) if used.get(name) != configured.get(name)]
+    return problems
 
 
 def _draw_problems(folder, certificate, scored):
@@ -111,7 +190,7 @@ def _draw_problems(folder, certificate, scored):
     settings = drawn["settings"]
     again = np.random.Generator(np.random.PCG64(settings["seed"])).integers(0, settings["rows_seen"], size=settings["windows"], dtype=np.int64)
     problems = [] if np.array_equal(rows, again) else [("rows of the draw", "other rows", f"those of seed {settings['seed']}")]
-    seen = (certificate["tokens"], certificate["checkpoint"].get("tokens_seen"), settings["tokens_seen"])
+    seen = (certificate["checkpoint"].get("tokens_seen"), settings["tokens_seen"], settings["rows_seen"] * certificate["windows"]["positions"])
     problems += [] if len(set(seen)) == 1 else [("tokens", seen[0], seen[1:])]
     scored_on, here = scored["inputs"]["windows"]["sha256"], file_sha256(folder / "windows.parquet")
     problems += [] if scored_on == here else [("windows of the scores", scored_on, here)]
@@ -122,14 +201,15 @@ def _draw_problems(folder, certificate, scored):
     return problems + [(name, certificate[name], value) for name, value in wanted.items() if certificate[name] != value]
 
 
-def _choice_problems(nll, entropy, certificate):
-    """Grid point, weight and bet are those that the pilot gives: none of them has looked at the rest."""
-    used = certificate["settings"]
-    settings = CertificateSettings(**{**used, "grids": Grids(**used["grids"])})
-    pilot, rest = split(TokenScores(nll, entropy, certificate["vocab_size"]), settings.pilot_share)
-    found = choose(family_of(settings.method, settings.grids), pilot, certificate["C"], len(rest), settings)
-    pairs = {f"choice.point.{name}": (certificate["choice"]["point"][name], value) for name, value in found["point"].items()}
-    pairs |= {f"choice.{name}": (certificate["choice"][name], found[name]) for name in ("weight", "bet_ceiling")}
+def _choice_problems(scores, statement):
+    """Grid point, weights and bet are those that the pilot gives: none of them has looked at the rest."""
+    used = statement["settings"]
+    settings = CertificateSettings(**{**used, "grids": grids_of(used["method"], used["grids"])})
+    family, (pilot, rest) = family_of(settings.method, settings.grids), split(scores, settings.pilot_share)
+    c = [statement[name] for name in family.complexity_names]
+    found = choose(family, pilot, np.array(c) if len(c) > 1 else c[0], len(rest), settings)
+    pairs = {f"choice.point.{name}": (statement["choice"]["point"][name], value) for name, value in found["point"].items()}
+    pairs |= {f"choice.{name}": (statement["choice"][name], found[name]) for name in (*family.weight_names, "bet_ceiling")}
     return [(name, stated, value) for name, (stated, value) in pairs.items() if not math.isclose(stated, value, rel_tol=CHOICE_TOLERANCE, abs_tol=1e-9)]
 
 
@@ -154,6 +234,7 @@ def _score_again(folder, certificate, arguments):
         except InputError as error:  # about a folder that is about to go
             raise InputError(folder / "model.sbq", f"decoded, {error.found}", error.remedy) from None
         bar.update(1)
+        beside = _references_again(folder, certificate, model, temporary, chosen, arguments)
     batch = certificate["scored"]["windows_per_batch"]
     again = scoring.score(model, tokens[chosen], batch, f"scoring {count} of {len(tokens)} windows again")
     apart = max(float(np.abs(again.nll - nll[chosen]).max()), float(np.abs(again.entropy - entropy[chosen]).max()))
@@ -161,5 +242,30 @@ def _score_again(folder, certificate, arguments):
     stated = nll[chosen], entropy[chosen]
     hidden = hindsight.largest_difference(model, tokens[chosen], *stated, batch, arguments.seed, f"scoring {count} windows with other later tokens")
     print(f"the same windows with other tokens later on: the largest difference of an earlier token is {hidden:.2g} nats")
-    found = {"a token differs": apart, "with other tokens after it, a token differs": hidden}
+    found = {"a token differs": apart, "with other tokens after it, a token differs": hidden} | beside
     return [f"scores: {what} by {size:.3g} nats, tolerance {arguments.tolerance}" for what, size in found.items() if not size <= arguments.tolerance]
+
+
+def _references_again(folder, certificate, model, config, chosen, arguments):
+    """{what differs: by how much} of the references' losses and of the largest differences of the chosen windows; nothing without references.
+
+    config: folder with the configuration of the model, which the averages of its run have too.
+    """
+    if certificate["settings"]["method"] != "online":
+        return {}
+    from scalebound.artifacts.history import history_of
+    from scalebound.models.references import References
+    from scalebound.scoring.references_again import differences
+
+    where = folder / "certificate.json"
+    history, (_, tokens, _) = history_of(certificate["history"], where), windows.read(folder / "windows.parquet")
+    pairs, _, steps, _ = read_pair_scores(folder / "scores.parquet", certificate["vocab_size"])
+    averages = folder / REFERENCES if history.averages else None
+    dtype, inputs = certificate["scored"]["dtype"], tokens.shape[1] - 1
+    references = References(history, where, averages, {"folder": config}, model.device, dtype, inputs)
+    groups = ((np.flatnonzero(steps[chosen] == step), references.load(step)) for step in np.unique(steps[chosen]).tolist())
+    stated = pairs.reference_nll[chosen], [column[chosen] for column in pairs.largest]
+    words = f"scoring {len(chosen)} windows beside their references again"
+    found = differences(model, groups, tokens[chosen], stated, pairs.alphas, arguments.seed, words)
+    print(f"the same windows beside {len(np.unique(steps[chosen]))} references: " + ", ".join(f"{what} by {size:.2g} nats" for what, size in found.items()))
+    return found

@@ -9,7 +9,7 @@ import reprlib
 from datetime import date
 from typing import Annotated, Literal
 
-from pydantic import Field, TypeAdapter, ValidationError, model_validator
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
 from scalebound.configuration.oracles import check_oracles
 from scalebound.configuration.rate import RateSettings
@@ -90,6 +90,24 @@ class TrainingRun(Model):
         first_pass, first = self.rows // self.batch_rows, max(1, self.warmup_steps)
         powers = range(1, 1 + int(math.log(max(1, first_pass / first), self.references.spacing)))
         return sorted({step for k in powers if first <= (step := round(first_pass / self.references.spacing**k)) < self.steps})
+
+
+class ReleasedSteps(Model):
+    """At which steps a family's runs were released, as branches `step<k>`: earlier ones than a row's are its references."""
+
+    powers_of_two_to: int = Field(0, ge=0, description="1, 2, 4, ... up to this one; 0: none of these")
+    every: int = Field(ge=1, description="and the multiples of this")
+    references: int = Field(12, ge=0, description="how many of them, evenly spaced in their logarithm from a hundredth of the row's step on; 0: none")
+
+    def before(self, step):
+        """The steps of the references of a checkpoint of `step`, ascending."""
+        powers = {2**k for k in range(self.powers_of_two_to.bit_length()) if 2**k <= self.powers_of_two_to}
+        released = sorted(s for s in powers | set(range(self.every, step, self.every)) if step / 100 <= s < step)
+        if not released or not self.references:
+            return []
+        ratio = (released[-1] / released[0]) ** (1 / max(1, self.references - 1))
+        wanted = (released[-1] / ratio**k for k in range(self.references))
+        return sorted({min(released, key=lambda s: abs(math.log(s / w))) for w in wanted})
 
 
 class Draw(Model):
@@ -185,6 +203,30 @@ class Grids(Model):
         return self
 
 
+class OnlineGrids(Model):
+    """Grids of the online bound, each geometrically spaced and paid for by C; floors and levels in nats, those of the reference above its largest loss."""
+
+    alpha_points: int = Field(4, ge=1)
+    alpha_min: float = Field(0.01, gt=0, lt=1)
+    alpha_max: float = Field(0.08, gt=0, lt=1)
+    floor_points: int = Field(5, ge=1)
+    floor_min: float = Field(0.01, gt=0)
+    floor_max: float = Field(2.56, gt=0)
+    level_points: int = Field(41, ge=1)
+    level_min: float = Field(0.05, gt=0)
+    level_max: float = Field(100.0, gt=0)
+    reference_points: int = Field(13, ge=1)
+    reference_min: float = Field(10.0, gt=0)
+    reference_max: float = Field(1e5, gt=0)
+
+    @model_validator(mode="after")
+    def _ordered(self):
+        for name in ("alpha", "floor", "level", "reference"):
+            if getattr(self, f"{name}_min") > getattr(self, f"{name}_max"):
+                raise ValueError(f"{name}_min {getattr(self, f'{name}_min')} must not be above {name}_max {getattr(self, f'{name}_max')}")
+        return self
+
+
 class Bound(Model):
     failure_probability: float = Field(0.01, gt=0, lt=1)
     s_points: int = Field(1000, ge=1, description="|K|: the grid s = i / (|K| + 1)")
@@ -192,6 +234,7 @@ class Bound(Model):
     alpha_min: float = Field(0.002, gt=0, lt=1)
     alpha_max: float = Field(0.5, gt=0, lt=1)
     ceilings: Grids = Field(Grids(), description="grids of the geometric-mean bound (G), for estimates and certificates")
+    online: OnlineGrids = Field(OnlineGrids(), description="grids of the online bound (D), likewise, where a checkpoint has references")
 
     @model_validator(mode="after")
     def _ordered(self):
@@ -203,9 +246,17 @@ class Bound(Model):
 class Certificate(Model):
     """How the decoded model of one quantizer is certified; everything here is fixed before the scores are seen."""
 
+    model_config = ConfigDict(serialize_by_alias=True)
+
     quantizer: Slug | None = Field(None, description="the quantizer whose decoded model is certified; null: no certificates")
     untuned: Slug | None = Field(None, description="a quantizer to show on the way to the certificate; null: none")
-    method: Literal["geometric", "freedman"] = "geometric"
+    method: Literal["online", "geometric", "freedman"] | None = Field(None, description="null: online where a checkpoint has references, else geometric")
+    starts: list[Annotated[float, Field(ge=0, lt=1)]] = Field(
+        [0.0],
+        min_length=1,
+        alias="from",
+        description="shares of the stream from which on positions count; the first is the certificate, the others stand beside it",
+    )
     confidence: Literal["betting", "empirical_bernstein", "hoeffding"] = Field("betting", description="bound on the mean over the draw")
     stream_failure_probability: float = Field(0.0001, gt=0, lt=1, description="d1, over the training stream")
     draw_failure_probability: float = Field(0.0099, gt=0, lt=1, description="d2, over the draw of the windows")
@@ -220,6 +271,7 @@ class Config(Model):
     sampling: Sampling
     scoring: Scoring = Scoring()
     hub: Hub = Hub()
+    history: dict[Slug, ReleasedSteps] = Field({}, description="released steps of the runs of a family, by family: references of its checkpoints")
     published: dict[Slug, LocalPath] = Field({}, description="tables of published values to compare a family with, by family")
     quantizers: dict[Slug, AnyQuantizer] = Field(min_length=1, description="quantizers by name")
     quantize_with: list[Slug] = Field(min_length=1, description="names of the quantizers to run")
@@ -254,7 +306,7 @@ class Config(Model):
             if run.stream not in made:
                 raise ValueError(f"training.{name}.stream {run.stream!r} is not among the streams of kind {' or '.join(MADE_HERE)} {made}")
         check_oracles(self.streams, self.training)
-        reserved = {"streams", "training", "crate"} & set(self.families)
+        reserved = {"streams", "training", "crate", "references"} & set(self.families)
         if reserved:
             raise ValueError(f"family name {sorted(reserved)[0]!r} is reserved for a folder of results/")
         return self

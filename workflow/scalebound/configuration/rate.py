@@ -36,7 +36,9 @@ class RateSettings(Model):
     """How a model is compressed: the rate by theory, by trial, and by tuning."""
 
     method: Literal["coded"] = "coded"
-    exchange: float = Field(6.5, gt=0, description="nats of bound that one nat of code per token costs: about log(V / alpha) less the loss")
+    exchange: float | None = Field(
+        None, gt=0, description="nats of bound that one nat of code per token costs; null: the slope of the bound that is to be certified, price.json"
+    )
     step_offsets: tuple[int, ...] = Field(
         (-3,),
         min_length=1,

@@ -26,14 +26,19 @@ def read_description(path):
         InputError: a file is missing, altered, unreadable, or holds NaN or infinity.
     """
     description = read_json(path, needs={"files": list, "vocab_size": int})
+    check_description(description, path)
+    return description
+
+
+def check_description(description, where):
+    """What `read_description` does, of a description that `where` holds."""
     folder = folder_of(description)
-    _check_listing(description, path)
+    _check_listing(description, where)
     for file in description["files"]:
         found = file_sha256(folder / file["name"])
         if found != file["sha256"]:
-            raise InputError(folder / file["name"], f"sha256 {found}, {path} says {file['sha256']}", "The file was altered: delete it and run snakemake again")
+            raise InputError(folder / file["name"], f"sha256 {found}, {where} says {file['sha256']}", "The file was altered: delete it and run snakemake again")
     check_weights(folder, description["files"])
-    return description
 
 
 def folder_of(description):
@@ -74,8 +79,10 @@ def _check_listing(description, path):
 
 
 @contextlib.contextmanager
-def opened(paths):
+def opened(paths, prefix=""):
     """{name: tensor} of weight files, while the context lasts; tensors of safetensors are read from the disk when they are sliced.
+
+    Of files that hold several models, those whose names begin with `prefix`, which is left out.
 
     Raises:
         InputError: an unreadable file, or a tensor that lies in two of them.
@@ -87,7 +94,7 @@ def opened(paths):
             if twice := sorted(set(found) & set(tensors)):
                 raise InputError(path, f"holds {twice[0]}, which lies in another of the model's files too", "Leave the files of one model in the folder")
             tensors |= found
-        yield tensors
+        yield {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
 
 
 def _open_safetensors(path, stack):

@@ -29,16 +29,17 @@ def load_described(description, device, dtype, inputs):
     return load_folder(folder_of(description), device, dtype, inputs, weights_of(description))
 
 
-def load_folder(folder, device, dtype, inputs, weights=None):
+def load_folder(folder, device, dtype, inputs, weights=None, prefix=""):
     """(causal language model in evaluation mode, what `predictability.check` found) for windows of `inputs` tokens.
 
-    weights: names of the weight files, those of `model_files` unless they are given. No other file but config.json is opened.
+    weights: names of the weight files, or paths, those of `model_files` unless they are given. No other file but config.json is
+    opened. prefix: of the names of its tensors, in files that hold several models.
 
     Raises:
         InputError: the folder holds no such model, weights that are not those of its configuration, a model that no bound
             holds for, or one whose forward pass changes its weights.
     """
-    model = read_model(folder, device, dtype, weights)
+    model = read_model(folder, device, dtype, weights, prefix)
     check_length(model, inputs)
     before = unaltered.fingerprints(model)
     found = predictability.check(model, inputs, folder)
@@ -46,18 +47,18 @@ def load_folder(folder, device, dtype, inputs, weights=None):
     return model, found
 
 
-def read_model(folder, device, dtype, weights=None):
+def read_model(folder, device, dtype, weights=None, prefix=""):
     """The model alone, which has computed nothing yet; see `load_folder`. One that is larger than a CUDA device is spread over those that there are."""
     transformers_logging.disable_progress_bar()
     # of what it only warns, everything is an error here
     transformers_logging.set_verbosity_error()
     folder = Path(folder)
     check_config(folder)
-    paths = [folder / name for name in (model_files(folder) if weights is None else weights) if name.endswith((".safetensors", ".bin"))]
+    paths = [folder / name for name in (model_files(folder) if weights is None else weights) if str(name).endswith((".safetensors", ".bin"))]
     if not paths:
         raise InputError(folder, "no safetensors among its files", f"Give a folder with {CONFIG} and safetensors")
     spread = _is_too_large(paths, device, dtype)
-    with opened(paths) as tensors:
+    with opened(paths, prefix) as tensors:
         try:
             with torch.device("meta"):
                 config = AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)

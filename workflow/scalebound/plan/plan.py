@@ -12,6 +12,8 @@ from scalebound.errors import InputError
 from scalebound.plan import stages, studies
 from scalebound.plan.stages.figures import FIGURE_FORMATS, FIGURES
 
+REFERENCES = "references"  # the family of released checkpoints that are there for others, results/references/
+
 
 class Plan:
     """The configuration and the selected rows of the table of checkpoints, with the questions that declarations of jobs ask."""
@@ -124,16 +126,45 @@ class Plan:
 
     @property
     def hub_files(self):
-        """What `resolve_hub` finds out about every released checkpoint."""
-        return [f"results/{family}/{slug}/resolve/hub.json" for (family, slug), row in self.checkpoints.items() if row.source == "hub"]
+        """What `resolve_hub` finds out about every released checkpoint, those that are references among them."""
+        return [hub_file(row) for family in self.config.families for row in self.released_of(family)]
 
     # -- rows, runs, quantizers, streams -----------------------------------------------------------------------------
 
     def row(self, family, slug):
-        return self.checkpoints[(family, slug)]
+        return self._references[slug] if family == REFERENCES else self.checkpoints[(family, slug)]
 
     def rows_of(self, family):
         return [row for (f, _), row in self.checkpoints.items() if f == family]
+
+    def released_of(self, family):
+        """Rows of the released checkpoints of a family, and behind them those of their references."""
+        rows = [row for row in self.rows_of(family) if row.source == "hub"]
+        return [*rows, *{reference.slug: reference for row in rows for reference in self.references_of(row)}.values()]
+
+    def history_of(self, row):
+        """What the references of a row follow from, {step, steps, rows_per_step}; None where it has none, as where nobody knows the order of its rows."""
+        if row.source == "trained":
+            run = self.run(row.repo)
+            steps, rows_per_step = [step for step in run.reference_steps() if step < row.step], run.batch_rows
+        elif row.source == "hub" and row.family in self.config.history and self.stream_of(row).unbiased and self.stream_of(row).kind == "megatron":
+            steps, rows_per_step = self.config.history[row.family].before(row.step), self.stream_of(row).rows_per_step
+        else:
+            return None
+        return {"step": row.step, "steps": steps, "rows_per_step": rows_per_step} if steps else None
+
+    def references_of(self, row):
+        """Rows of the released checkpoints that are references of a row: earlier steps of the same repository."""
+        history = self.history_of(row) if row.source == "hub" else None
+        return [_reference(row, step, self.stream_of(row)) for step in (history["steps"] if history else [])]
+
+    @cached_property
+    def _references(self):
+        return {reference.slug: reference for row in self.checkpoints.values() for reference in self.references_of(row)}
+
+    def method_of(self, row):
+        """How a row is certified: as the configuration says, or by the best that its history allows."""
+        return self.config.certificate.method or ("online" if self.history_of(row) else "geometric")
 
     def files_of(self, family, template):
         """A file of each checkpoint of the family; the template names it by {family} and {slug}."""
@@ -175,3 +206,14 @@ class Plan:
     def resolved_config(self, family):
         """Everything that the results of one family follow from but its rows of the table, as JSON."""
         return json.dumps(self.config.model_copy(update={"families": [family]}).model_dump(mode="json"), sort_keys=True)
+
+
+def hub_file(row):
+    return f"results/{row.family}/{row.slug}/resolve/hub.json"
+
+
+def _reference(row, step, stream):
+    slug = f"{row.repo.replace('/', '--').lower()}-step{step}"
+    return row.model_copy(
+        update={"family": REFERENCES, "slug": slug, "revision": f"step{step}", "step": step, "tokens_seen": stream.predictions_seen(step), "note": ""}
+    )

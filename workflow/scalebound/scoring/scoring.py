@@ -41,7 +41,7 @@ def score(model, tokens, windows_per_batch=None, description="score"):
     device = model.device
     check_windows(model, tokens)
     size = windows_per_batch or batch_windows(model, tokens.shape[1] - 1)
-    head = _separable_head(model, torch.as_tensor(tokens[:1, :-1], dtype=torch.long, device=device))
+    head = separable_head(model, tokens)
     parts, start = [], 0
     with progress(tokens[:, 1:].size, "tokens", f"{description} on {device.type}") as bar:
         while start < len(tokens):
@@ -154,9 +154,9 @@ def _chunked(logits, targets):
     return tuple(torch.cat([part[k] for part in parts]) for k in (0, 1))
 
 
-def _separable_head(model, inputs):
-    """The output head, when logits are exactly head(last hidden state) at both ends of a window `inputs` [1, tokens]; None otherwise."""
-    head = model.get_output_embeddings()
+def separable_head(model, tokens):
+    """The output head, when logits are exactly head(last hidden state) at both ends of the first of `tokens` [windows, row_tokens]; None otherwise."""
+    inputs, head = torch.as_tensor(tokens[:1, :-1], dtype=torch.long, device=model.device), model.get_output_embeddings()
     # a base model may be the whole model, whose output has logits alone
     states = getattr(model.base_model(input_ids=inputs), "last_hidden_state", None)
     if not isinstance(head, nn.Linear) or states is None or states.shape[-1] != head.weight.shape[1]:
@@ -164,6 +164,39 @@ def _separable_head(model, inputs):
     ends = [*range(inputs.shape[1])][:PROBED] + [*range(inputs.shape[1])][PROBED:][-PROBED:]
     logits = model(input_ids=inputs).logits[:, ends]
     return head if torch.allclose(head(states[:, ends].to(head.weight.device)), logits, rtol=1e-5, atol=1e-5) else None
+
+
+class Logits:
+    """Logits of a model, some tokens at a time: `of(inputs)` [windows, positions] runs the model, and a slice of what it returns has
+    the logits of these tokens, [tokens, V]. `head` is None where they are no product of states with a head, and exist all at once."""
+
+    def __init__(self, model, tokens):
+        self.model, self.head = model, separable_head(model, tokens)
+
+    def of(self, inputs):
+        if self.head is None:
+            return _All(self.model(input_ids=inputs).logits.flatten(0, 1))
+        return _ByHead(self.model.base_model(input_ids=inputs).last_hidden_state.flatten(0, 1).to(self.head.weight.device), self.head)
+
+
+class _All:
+    def __init__(self, logits):
+        self.logits, self.device, self.vocabulary = logits, logits.device, logits.shape[-1]
+
+    def __getitem__(self, tokens):
+        return self.logits[tokens]
+
+
+class _ByHead:
+    def __init__(self, states, head):
+        # what has no product of half precision with sums of fp32 is turned into fp32 once
+        wide = states.dtype != torch.float32 and states.device.type != "cuda"
+        self.states, self.weight, self.bias = states, head.weight.float() if wide else head.weight, head.bias
+        self.device, self.vocabulary = states.device, len(head.weight)
+
+    def __getitem__(self, tokens):
+        found = _logits(self.states[tokens].to(self.weight.dtype), self.weight)
+        return found if self.bias is None else found + self.bias.float()
 
 
 def check_windows(model, tokens):

@@ -3,18 +3,19 @@
 results/{family}/{slug}/quantizers/{quantizer}/certificate/
     scores.parquet      the decoded model on the draw
     certificate.json    the bound with its terms, grids, choices, division of the failure probability, identities
-    model.sbq, architecture.json, windows.parquet    copies: `scalebound verify` needs this folder alone
+    model.sbq, architecture.json, windows.parquet, references.safetensors    copies: `scalebound verify` needs this folder alone
     true_risk.json      on an oracle's stream: the mean conditional risk that the certificate bounds, computed exactly
 results/{family}/certificates.csv    the way from the paper's recipe to the certificate, step by step
 """
 
 from scalebound.plan.rule import QUANTIZER, Rule
-from scalebound.plan.stages.checkpoints import ARCHITECTURE, RESOLVED, score, windows_of
+from scalebound.plan.stages.checkpoints import ARCHITECTURE, HISTORY, RESOLVED, averages_of, score, windows_of
 from scalebound.plan.stages.corpus import oracle_files, oracle_folder
 from scalebound.plan.stages.family import bounds_of, table
 from scalebound.plan.stages.quantizers import CODE, DECODED, MESSAGE
 
 FOLDER = f"{QUANTIZER}/certificate"
+COPIES = ("model.sbq", "architecture.json", "windows.parquet", "references.safetensors")
 CERTIFICATE, TRUE_RISK = f"{FOLDER}/certificate.json", f"{FOLDER}/true_risk.json"
 
 
@@ -22,20 +23,23 @@ def rules(plan):
     row = lambda w: plan.row(w.family, w.slug)  # noqa: E731
     settings = plan.config.certificate
     return [
-        score(plan, "score_certify", FOLDER, DECODED, windows_of("certify")),
+        score(plan, "score_certify", FOLDER, DECODED, windows_of("certify"), beside_references=True),
         Rule(
             "certify",
             "certify",
             inputs={"model": RESOLVED, "code": CODE, "message": MESSAGE, "architecture": ARCHITECTURE, "windows": windows_of("certify")}
-            | {"scores": f"{FOLDER}/scores.parquet"},
+            | {"scores": f"{FOLDER}/scores.parquet"}
+            | {
+                "history": lambda w: HISTORY.format(**vars(w)) if plan.method_of(row(w)) == "online" else [],
+                "averages": lambda w: next(iter(averages_of(row(w))), []) if plan.method_of(row(w)) == "online" else [],
+            },
             outputs={"out": CERTIFICATE},
-            beside={name: f"{FOLDER}/{name}" for name in ("model.sbq", "architecture.json", "windows.parquet")},
+            beside={name: f"{FOLDER}/{name}" for name in COPIES},
             record=f"{FOLDER}/run.json",
             # without what is only shown beside certificates: it must not make any of them again
-            settings=lambda w: settings.model_copy(update={"untuned": None}).model_dump(mode="json"),
-            recorded=lambda w: settings.model_dump(exclude={"untuned"}) | {"ceilings": plan.config.bound.ceilings.model_dump()},
-            options=lambda w: {"ceilings": plan.config.bound.ceilings.model_dump_json()},
-            vouches={"out": ("model.sbq", "architecture.json", "windows.parquet", "scores")},
+            settings=lambda w: _settings(plan, row(w)) | {"untuned": None},
+            recorded=lambda w: _settings(plan, row(w)),
+            vouches={"out": (*COPIES, "scores")},
         ),
         Rule(
             "true_risk",
@@ -60,6 +64,11 @@ def rules(plan):
             report=("certificates", "certificates"),
         ),
     ]
+
+
+def _settings(plan, row):
+    settings = plan.config.certificate.model_copy(update={"method": plan.method_of(row)})
+    return settings.model_dump(mode="json", exclude={"untuned"}) | plan.config.bound.model_dump(mode="json", include={"ceilings", "online"})
 
 
 def certificates_of(plan, family):

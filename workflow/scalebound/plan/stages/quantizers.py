@@ -12,7 +12,7 @@ On fixed grids (quantize, encode), or as the shortest code of a good hypothesis 
 """
 
 from scalebound.plan.rule import QUANTIZER, Rule, alternatives
-from scalebound.plan.stages.checkpoints import ARCHITECTURE, HELDOUT_SCORES, RESOLVED, SCORES, score, windows_of
+from scalebound.plan.stages.checkpoints import ARCHITECTURE, HELDOUT_SCORES, PRICE, RESOLVED, SCORES, score, windows_of
 
 CODES, MESSAGE, CODE = f"{QUANTIZER}/quantize/codes.safetensors", f"{QUANTIZER}/encode/model.sbq", f"{QUANTIZER}/encode/code.json"
 DECODED, QUANTIZED_SCORES, BOUNDS = f"{QUANTIZER}/decode/decoded.json", f"{QUANTIZER}/score/scores.parquet", f"{QUANTIZER}/bound/bounds.json"
@@ -23,6 +23,7 @@ def rules(plan):
     coded = {"quantizer": alternatives(plan.quantizers_of("coded"))}
     on_grids = {"quantizer": alternatives(name for name in plan.config.quantizers if name not in plan.quantizers_of("coded"))}
     settings = lambda w: plan.config.quantizers[w.quantizer].model_dump(mode="json")  # noqa: E731
+    priced = lambda w: plan.config.quantizers[w.quantizer].exchange is None  # noqa: E731
     return [
         Rule(
             "quantize",
@@ -39,7 +40,7 @@ def rules(plan):
         Rule(
             "compress",
             "compress",
-            inputs=made | {"tuning": windows_of("tuning")},
+            inputs=made | {"tuning": windows_of("tuning"), "price": lambda w: PRICE.format(**vars(w)) if priced(w) else []},
             outputs={"out": CODES, "out_message": MESSAGE, "out_report": CODE},
             record=f"{QUANTIZER}/encode/run.json",
             settings=settings,
@@ -68,7 +69,7 @@ def rules(plan):
             options=lambda w: {"out": DECODED.format(**vars(w)).rpartition("/")[0]},
             vouches={"decoded": ("config", "weights")},
         ),
-        score(plan, "score_quantized", f"{QUANTIZER}/score", DECODED, windows_of("score"), "run.json"),
+        score(plan, "score_quantized", f"{QUANTIZER}/score", DECODED, windows_of("score"), "run.json", beside_references=True),
         Rule(
             "bound",
             "bound",
