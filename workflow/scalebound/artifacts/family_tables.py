@@ -22,6 +22,7 @@ class Columns:
 
 
 TERMS = ("term_parameters_per_token", "term_loss_variation", "term_smoothing", "term_quantization_gap")
+ONLINE_TERMS = ("reference_loss", "reference_bound", "difference_second_moment", "mean_largest_difference")
 BOUNDS = Columns(
     ("checkpoint", "quantizer"),
     (
@@ -29,7 +30,7 @@ BOUNDS = Columns(
         *("coded_bits_per_param", "gptq_share"),
         *TERMS,
     ),
-    ("heldout_loss", "heldout_standard_error"),
+    ("heldout_loss", "heldout_standard_error", "heldout_bound", "online_bound", "online_bound_coded", *ONLINE_TERMS),
 )
 _COMPARED = ("train_loss", "paper_bound", "azuma_bound")
 COMPARISON = Columns(("checkpoint", "status"), (), (*_COMPARED, *(f"{name}_published" for name in _COMPARED)))
@@ -37,7 +38,7 @@ _STEPS = ("real_code_length", "geometric", "tuned", "estimate", "certificate")
 CERTIFICATES = Columns(
     ("checkpoint", "quantizer"),
     ("n_params", "n_tokens", "train_loss", *_STEPS, "coded_bits_per_param"),
-    ("paper_recipe", "gap_ratio", "true_risk", "trained_risk", "rate_chosen"),
+    ("paper_recipe", "gap_ratio", "true_risk", "trained_risk", "rate_chosen", "without_references", "heldout_loss", "heldout_bound", *ONLINE_TERMS),
 )
 LOSS_CURVES = Columns(("line", "status"), ("n_params", "vocab_size", "tokens", "loss"), ("information_nats",))
 LAWS = Columns(("law",), ("E", "A", "B", "alpha", "beta"))

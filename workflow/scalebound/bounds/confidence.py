@@ -91,3 +91,10 @@ def _checked(values, largest):
     if not (values.ndim == 1 and len(values) and values.min() >= -slack and values.max() <= largest + slack):
         raise InputError("values", f"not all in [0, {largest}]", "The range must cover every value that could occur")
     return np.clip(values, 0, largest)
+
+
+def pilot_bet_upper(values, width, pilot_share, failure_probability):
+    """`betting_upper` of the mean of values in [0, width], [m], with the bet that the first `pilot_share` of them choose for the others."""
+    pilot = max(2, int(pilot_share * len(values)))
+    bet = best_ceiling(values[:pilot], width, len(values) - pilot, failure_probability)
+    return float(betting_upper(values[pilot:], width, bet, failure_probability))

@@ -2,10 +2,14 @@
 
 import numpy as np
 
-from scalebound.artifacts.provenance import check_keys, read_json
+from scalebound.artifacts import windows
+from scalebound.artifacts.provenance import check_keys, file_sha256, read_json
 from scalebound.artifacts.scores import model_digest, read_pair_scores, read_scores, standard_error, windows_digest
+from scalebound.bounds import smoothing
 from scalebound.bounds.ceilings import grids_of
+from scalebound.bounds.confidence import pilot_bet_upper
 from scalebound.bounds.evaluation import Problem, evaluate, evaluate_online
+from scalebound.bounds.later_part import first_row
 from scalebound.commands.stage import Many
 from scalebound.configuration.config import Bound
 from scalebound.configuration.types import Slug
@@ -15,13 +19,15 @@ from scalebound.quantization.message import CODE_STAGES
 GROUP = "bounds and certificates"
 
 MODEL_NEEDS = {"checkpoint": dict, "n_params": int, "vocab_size": int}
+HELDOUT_ALPHA, HELDOUT_PILOT = 0.01, 0.1  # smoothing, without which no loss is bounded, and the share that a bet is chosen on
 CODE_NEEDS = {"nominal_bits_per_param": float, "coded_bits_per_param": float, "nominal_bits": int, "code_length_bits": int, "gptq_share": float}
 
 
 INPUTS = {
     "model": "resolved.json",
     "code": "code.json",
-    "scores": "scores.parquet of the unquantized model",
+    "windows": "windows.parquet of the draw",
+    "scores": "scores.parquet of the unquantized model on it",
     "quantized_scores": "scores.parquet of the decoded model",
     "heldout": Many("scores.parquet of the unquantized model on held-out rows, where the stream has some"),
 }
@@ -30,7 +36,10 @@ PACKAGES = ["numpy"]
 
 
 class Settings(Bound):
+    """The quantizer; the shares of the stream from which on losses are stated too, beside that of the whole."""
+
     quantizer: Slug
+    starts: list[float]
 
 
 SETTINGS = Settings
@@ -53,8 +62,10 @@ def compute(inputs, settings):
     plain, _, drawn = read_scores(inputs["scores"])
     nll, entropy, scored = read_scores(inputs["quantized_scores"])
     check_keys(drawn, {"sampling": str}, inputs["scores"])
-    if windows_digest(drawn, inputs["scores"]) != windows_digest(scored, inputs["quantized_scores"]):
-        raise InputError(inputs["quantized_scores"], "scored on other windows than the unquantized model", "Score both on the same draw")
+    rows, _, _ = windows.read(inputs["windows"])
+    for name, made_of in (("scores", drawn), ("quantized_scores", scored)):
+        if windows_digest(made_of, inputs[name]) != file_sha256(inputs["windows"]):
+            raise InputError(inputs[name], f"scored on other windows than those of {inputs['windows']}", "Score both models on the same draw")
     # of a checkpoint without a history there is no reference to score beside
     pairs = read_pair_scores(inputs["quantized_scores"], model["vocab_size"])[0] if scored["stage"] == "score-references" else None
     checkpoint = model["checkpoint"]
@@ -79,7 +90,8 @@ def compute(inputs, settings):
         "sampling": drawn["sampling"],
         "train_loss": problem.train_loss,
         "quantized_loss": float(problem.nll.mean()),
-        "heldout": next((_heldout(path, model_digest(drawn, inputs["scores"])) for path in inputs["heldout"]), None),
+        "later": [_later(start, rows, plain, nll, checkpoint["tokens_seen"]) for start in settings.starts],
+        "heldout": next((_heldout(path, model_digest(drawn, inputs["scores"]), model["vocab_size"], settings) for path in inputs["heldout"]), None),
         "nominal_bits_per_param": code["nominal_bits_per_param"],
         "coded_bits_per_param": code["coded_bits_per_param"],
         "gptq_share": code["gptq_share"],
@@ -96,8 +108,18 @@ def _bounds(problem, pairs, code_length_bits, settings):
     return evaluate(problem, code_length_bits, settings) | {"online": online}
 
 
-def _heldout(path, model):
-    """{"loss", "standard_error", "windows"} of the scores at `path` of the model whose description has this digest."""
+def _later(start, rows, plain, quantized, seen):
+    """Losses of both models on the windows from a share of the stream on; None where there are no windows."""
+    there = rows >= first_row(start, seen // plain.shape[1])
+    means = [float(losses[there].mean()) if there.any() else None for losses in (plain, quantized)]
+    return {"from": start, "windows": int(there.sum()), "train_loss": means[0], "quantized_loss": means[1]}
+
+
+def _heldout(path, model, vocab_size, settings):
+    """{"loss", "standard_error", "windows", "bound"} of the scores at `path` of the model whose description has this digest.
+
+    The bound is on the mean risk of the model, smoothed a little, over text such as this, with windows taken as independent draws of it.
+    """
     nll, _, made_of = read_scores(path)
     if made_of.get("sampling") != "heldout":
         raise InputError(path, f"scores of windows that are {made_of.get('sampling')!r}", "Give scores of held-out windows")
@@ -105,4 +127,6 @@ def _heldout(path, model):
         raise InputError(path, "scores of another model than those on the training stream", "Score one model on both")
     if not np.isfinite(nll).all():
         raise InputError(path, "losses that are not finite", "Delete it and let snakemake make it again")
-    return {"loss": float(nll.mean()), "standard_error": standard_error(nll), "windows": len(nll)}
+    smoothed, (least, worst) = smoothing.smoothed_loss(nll, HELDOUT_ALPHA, vocab_size), smoothing.smoothed_range(HELDOUT_ALPHA, vocab_size)
+    bound = pilot_bet_upper(smoothed.mean(axis=1) - least, worst - least, HELDOUT_PILOT, settings.failure_probability) + least
+    return {"loss": float(nll.mean()), "standard_error": standard_error(nll), "windows": len(nll), "bound": bound}

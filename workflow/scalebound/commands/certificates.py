@@ -3,7 +3,7 @@
 import pandas as pd
 
 from scalebound.artifacts.certificate import read_certificate
-from scalebound.artifacts.family_tables import RECIPE_SHARE
+from scalebound.artifacts.family_tables import ONLINE_TERMS, RECIPE_SHARE
 from scalebound.artifacts.provenance import read_json
 from scalebound.commands.stage import Many
 from scalebound.commands.table import read_bounds
@@ -75,13 +75,36 @@ def _row(certificate, bounds, paper_quantizer, untuned):
         "tuned": own["geometric_bound_coded"],
         "estimate": certificate["estimate"]["best"]["value"],
         "certificate": value,
+        "method": certificate["settings"]["method"],
         "gap_ratio": None if recipe is None else (value - loss) / (recipe - loss),
+        **_beside(certificate, own, None if recipe is None else recipe - loss),
         "coded_bits_per_param": certificate["coded_bits_per_param"],
         "share_of_training": certificate["share_of_training"],
         "decoded_loss": certificate["terms"]["loss"],
         "windows": certificate["windows"]["pilot"] + certificate["windows"]["rest"],
+        **_online(certificate),
+        **{name: own[name] for name in ("heldout_loss", "heldout_bound")},
         "failure_probability": certificate["settings"]["stream_failure_probability"] + certificate["settings"]["draw_failure_probability"],
     }
+
+
+def _beside(certificate, own, recipe_gap):
+    """What stands beside the certificate: what it would be without references, and that of later parts, above the loss there."""
+    found = {"without_references": None}
+    for other in certificate["also"]:
+        if other["settings"]["method"] != certificate["settings"]["method"]:
+            found["without_references"] = other["value"]
+            continue
+        part, loss = f"from_{other['from']:g}", own[f"train_loss_from_{other['from']:g}"]
+        found |= {f"train_loss_{part}": loss, f"certificate_{part}": other["value"], f"C_{part}": other["C"]}
+        found[f"gap_ratio_{part}"] = None if recipe_gap is None or loss is None else (other["value"] - loss) / recipe_gap
+    return found
+
+
+def _online(certificate):
+    """The terms of (D), of the rest of the draw at the chosen point; empty for a certificate without references."""
+    halves = certificate.get("halves") or dict.fromkeys(ONLINE_TERMS)
+    return {"C": certificate["C"]} | {name: halves[name] for name in ONLINE_TERMS}
 
 
 def _risks(certificate, known):

@@ -2,6 +2,7 @@
 
 import pandas as pd
 
+from scalebound.artifacts.family_tables import ONLINE_TERMS
 from scalebound.artifacts.provenance import read_json
 from scalebound.commands.stage import Many
 from scalebound.errors import InputError, first_line
@@ -12,7 +13,6 @@ INPUTS = {"bounds": Many("bounds.json files")}
 OUTPUTS = {"out": "bounds.csv"}
 SETTINGS = None
 PACKAGES = ["pandas"]
-HALVES = ("reference_loss", "reference_bound", "difference_second_moment", "mean_largest_difference")
 
 
 def compute(inputs, _):
@@ -47,8 +47,9 @@ def row(bounds):
     line |= {"bits": bounds["nominal_bits_per_param"]}
     line |= {key: bounds[key] for key in ("nominal_bits_per_param", "coded_bits_per_param", "train_loss", "quantized_loss")}
     # of the unquantized model, as train_loss is; not known of streams without held-out documents
-    heldout = bounds["heldout"] or {"loss": None, "standard_error": None}
-    line |= {"heldout_loss": heldout["loss"], "heldout_standard_error": heldout["standard_error"]}
+    heldout = bounds["heldout"] or dict.fromkeys(("loss", "standard_error", "bound"))
+    line |= {f"heldout_{name}": heldout[name] for name in ("loss", "standard_error", "bound")}
+    line |= {f"train_loss_from_{part['from']:g}": part["train_loss"] for part in bounds["later"]}
     line |= {key: nominal["paper"][key] for key in ("C", "sigma", "alpha")}
     line |= {"paper_bound": nominal["paper"]["bound"], "paper_bound_sqrt": nominal["paper"]["bound_sqrt"]}
     line |= {"freedman_bound": nominal["freedman"]["bound"], "geometric_bound": nominal["geometric"]["bound"], "azuma_bound": nominal["azuma"]["bound"]}
@@ -57,6 +58,6 @@ def row(bounds):
     line |= {"C_coded": coded["paper"]["C"], "sigma_coded": coded["paper"]["sigma"], "paper_bound_coded": coded["paper"]["bound"]}
     line |= {f"{name}_bound_coded": coded[name]["bound"] for name in ("freedman", "geometric", "azuma")}
     # of a checkpoint whose run left earlier models to compare with; the halves are those at the nominal length
-    online = nominal["online"] or dict.fromkeys(("bound", *HALVES))
-    line |= {"online_bound": online["bound"], "online_bound_coded": (coded["online"] or online)["bound"]} | {name: online[name] for name in HALVES}
+    online = nominal["online"] or dict.fromkeys(("bound", *ONLINE_TERMS))
+    line |= {"online_bound": online["bound"], "online_bound_coded": (coded["online"] or online)["bound"]} | {name: online[name] for name in ONLINE_TERMS}
     return line | {key: bounds[key] for key in ("sampled_windows", "sampling", "gptq_share")}

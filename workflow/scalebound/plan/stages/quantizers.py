@@ -73,11 +73,11 @@ def rules(plan):
         Rule(
             "bound",
             "bound",
-            inputs={"model": RESOLVED, "code": CODE, "scores": SCORES, "quantized_scores": QUANTIZED_SCORES}
+            inputs={"model": RESOLVED, "code": CODE, "windows": windows_of("score"), "scores": SCORES, "quantized_scores": QUANTIZED_SCORES}
             | {"heldout": lambda w: [HELDOUT_SCORES.format(**vars(w))] if plan.row(w.family, w.slug).stream in plan.streams_of_kind("wheels") else []},
             outputs={"out": BOUNDS},
             record=f"{QUANTIZER}/bound/run.json",
-            settings=lambda w: plan.config.bound.model_dump() | {"quantizer": w.quantizer},
+            settings=lambda w: plan.config.bound.model_dump() | {"quantizer": w.quantizer, "starts": plan.config.certificate.starts[1:]},
         ),
     ]
 
