@@ -48,6 +48,14 @@ INFORMATION = Columns(
     ("information_nats", "bits_per_param", "bits_per_token", "law_loss", "law_information_nats", "information_error", "C", "sigma", "bound_information"),
 )
 GAP_LAW = Columns(("series", "kind", "model"), ("n_params", "n_tokens", "gap", "loss"), ("C", "sigma"))
+ALONG_STREAM = Columns(
+    ("checkpoint", "quantizer"),
+    (
+        *("n_params", "n_tokens", "from", "train_loss", "quantized_loss", "C", "geometric_bound", "online_bound", "reference_bound"),
+        *("reference_loss", "difference_second_moment", "mean_largest_difference"),
+    ),
+)
+ONLINE_LAW = Columns(("law", "model"), ("start", "excess", "largest", "n_params", "n_tokens", "C", "regret", "gap", "bound"), ("published_gap",))
 OVERTRAINING = Columns(("law", "code"), ("n_params", "n_tokens", "tokens_per_param", "C", "loss", "gap", "bound"))
 ABLATIONS = Columns(("checkpoint", "ablation", "setting"), ("n_params", "bound", "gap"), ("x", "low", "high"))
 TRAJECTORY = Columns(

@@ -1,5 +1,7 @@
 """Settings of the studies: the section `studies` of the configuration."""
 
+from typing import Annotated
+
 from pydantic import Field, model_validator
 
 from scalebound.configuration.streams import refuse_duplicates
@@ -24,6 +26,24 @@ class Extrapolation(Model):
     least_tokens_per_param: float = Field(1.5, gt=0)
     most_tokens_per_param: float = Field(5000.0, gt=0)
     steps: int = Field(25, ge=2, le=1000, description="places on each line, geometrically spaced")
+
+
+class Online(Model):
+    """The online bound along the stream, and what is carried over of it."""
+
+    shares: list[Annotated[float, Field(ge=0, lt=1)]] = Field(
+        [0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9], min_length=1, description="of the stream: from where on positions count, and the ends of its parts"
+    )
+    largest_differences: list[float] = Field([0.6, 1.2, 2.4], min_length=1, description="mean m, in nats, of models that nobody has scored beside references")
+    excesses: list[float] = Field([0.0, 0.2], min_length=1, description="nats by which references lie above the law of annealed models")
+    starts: list[Annotated[float, Field(ge=0, lt=1)]] = Field([0.0, 0.5], min_length=1, description="shares of the stream that predictions are made for")
+    alpha: float = Field(0.02, gt=0, lt=1, description="smoothing weight of predictions")
+
+    @model_validator(mode="after")
+    def _ascending(self):
+        if self.shares != sorted(set(self.shares)):
+            raise ValueError("shares must ascend")
+        return self
 
 
 class Ablations(Model):
@@ -72,6 +92,7 @@ class Studies(Model):
     run: list[str] = Field([], description="studies that the default target includes")
     information: Information = Information()
     extrapolation: Extrapolation = Extrapolation()
+    online: Online = Online()
     ablations: Ablations = Ablations()
     trajectory: Trajectory = Trajectory()
     hessian: Hessian = Field(Hessian(), description="study curvature: the loss Hessian")

@@ -12,6 +12,7 @@ FIGURES = {
     "rates": "bounds.csv",
     "comparison": "comparison.csv",
     "certificates": "certificates.csv",
+    "gaps": "certificates.csv",
     "oracle": "certificates.csv",
 }
 
