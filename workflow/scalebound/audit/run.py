@@ -12,7 +12,7 @@ from scalebound.audit.findings import Finding
 from scalebound.audit.recompute import is_pure, recompute
 from scalebound.errors import InputError
 from scalebound.hub.shared_weights import shared_weights
-from scalebound.plan.plan import Plan
+from scalebound.plan.plan import Plan, hub_file
 from scalebound.plan.studies import STUDIES
 from scalebound.progress import progress
 
@@ -71,8 +71,8 @@ def _studies_made(folder, family):
 
 
 def weights_of_another_step(plan, family, folder):
-    """A finding for each two released checkpoints of a family that hold one weight file under different steps."""
-    names = {slug: f"results/{family}/{slug}/resolve/hub.json" for (_, slug), row in plan.checkpoints.items() if row.source == "hub"}
+    """A finding for each two released checkpoints of a family, references among them, that hold one weight file under different steps."""
+    names = {row.slug: hub_file(row) for row in plan.released_of(family)}
     try:
         located = {slug: read_json(folder.path(name), "resolve-hub")["hub"] for slug, name in names.items() if folder.exists(name)}
         shared = shared_weights(located, plan.config.hub.known_equal)

@@ -10,7 +10,7 @@ from rich.table import Table
 from scalebound.artifacts.provenance import parse_json, read_json
 from scalebound.counts import short_count
 from scalebound.errors import InputError
-from scalebound.plan.plan import Plan
+from scalebound.plan.plan import Plan, hub_file
 from scalebound.plan.run_costs import EFFICIENCY, estimate, scored_tokens
 from scalebound.plan.stages.checkpoints import weights_folder
 
@@ -30,17 +30,21 @@ def add_arguments(parser):
 def run(arguments):
     plan, results = Plan.from_configuration(parse_json(arguments.config, "--config")), Path(arguments.results)
     located = located_rows(plan, results, partly=arguments.offline)
-    costs = {row.slug: _cost(plan, row, located.get(row.slug), arguments.offline) for row in plan.checkpoints.values()}
+    costs = {row.slug: _cost(plan, row, located, arguments.offline) for row in plan.checkpoints.values()}
     _print(plan, located, costs, results)
     return []
 
 
 def located_rows(plan, results, partly=False):
-    """{slug: what was found out} of the released checkpoints, `partly`: of those of which it was. Raises InputError where two steps share weights."""
+    """{slug: what was found out} of the released checkpoints and of their references, `partly`: of those of which it was.
+
+    Raises InputError where two steps share weights.
+    """
     from scalebound.hub.shared_weights import shared_weights
 
     needs = {"hub": dict}
-    files = {slug: results / family / slug / "resolve/hub.json" for (family, slug), row in plan.checkpoints.items() if row.source == "hub"}
+    rows = [row for family in plan.config.families for row in plan.released_of(family)]
+    files = {row.slug: results.parent / hub_file(row).replace("results", results.name, 1) for row in rows}
     located = {slug: read_json(file, "resolve-hub", needs)["hub"] for slug, file in files.items() if file.exists() or not partly}
     for one, other, digest in shared_weights(located, plan.config.hub.known_equal):
         found = f"steps {located[one]['step']} and {located[other]['step']} share a weight file, {digest}"
@@ -48,8 +52,9 @@ def located_rows(plan, results, partly=False):
     return located
 
 
-def _cost(plan, row, hub, offline):
-    """The Cost of a row; None where `offline` nothing tells its architecture."""
+def _cost(plan, row, located, offline):
+    """The Cost of a row, its references among what it downloads; None where `offline` nothing tells its architecture."""
+    hub = located.get(row.slug)
     if row.source != "hub":
         folder = Path(weights_folder(row))
     elif hub is None:
@@ -60,8 +65,12 @@ def _cost(plan, row, hub, offline):
         return None
     from scalebound.models.architecture import describe
 
-    size = sum(file["size"] for file in hub["files"]) if hub else 0
-    return estimate(describe(folder)["parameters"], size, plan.config, plan.config.streams[row.stream].row_tokens)
+    size = sum(file["size"] for slug in (row.slug, *_references(plan, row)) for file in located.get(slug, {"files": []})["files"])
+    return estimate(describe(folder)["parameters"], size, plan.config, plan.config.streams[row.stream].row_tokens, bool(plan.history_of(row)))
+
+
+def _references(plan, row):
+    return [reference.slug for reference in plan.references_of(row)]
 
 
 def _configuration(hub, attempts, offline):
@@ -87,7 +96,8 @@ def _print(plan, located, costs, results):
         {
             "checkpoint": slug,
             **_of_configuration(plan.config, row),
-            **_of_model(located.get(slug), costs[slug], rate),
+            "references": str(len(_references(plan, row))),
+            **_of_model(located, [slug, *_references(plan, row)], costs[slug], rate),
             "done already": _done(plan, results / family / slug),
         }
         for (family, slug), row in plan.checkpoints.items()
@@ -119,11 +129,11 @@ def _of_configuration(config, row):
     return {"step": str(row.step), "tokens seen": short_count(row.tokens_seen), "windows": windows, "tokens scored": short_count(scored)}
 
 
-def _of_model(hub, cost, rate):
+def _of_model(located, slugs, cost, rate):
     """Sizes of what is stored, operations and hours, where they are known."""
     cells = dict.fromkeys(("download", "memory to score", "to quantize", "results", "operations", "hours"), UNKNOWN)
-    if hub is not None:
-        cells["download"] = _gigabytes(sum(file["size"] for file in hub["files"]))
+    if all(slug in located for slug in slugs):
+        cells["download"] = _gigabytes(sum(file["size"] for slug in slugs for file in located[slug]["files"]))
     if cost is not None:
         sizes = (cost.download_bytes, cost.score_memory_bytes, cost.quantize_memory_bytes, cost.results_bytes)
         cells |= dict(zip(cells, map(_gigabytes, sizes))) | {"operations": f"{cost.operations:.1e}", "hours": f"{cost.hours(rate):.2f}"}

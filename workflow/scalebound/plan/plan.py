@@ -175,7 +175,7 @@ class Plan:
         return list(dict.fromkeys(row.repo for row in self.rows_of(family) if row.source == "trained"))
 
     def slugs(self):
-        return sorted({slug for _, slug in self.checkpoints})
+        return sorted({slug for _, slug in self.checkpoints} | set(self._references))
 
     @property
     def certified(self):

@@ -30,8 +30,10 @@ def scored_tokens(config, row_tokens):
     return config.sampling.score.windows * (row_tokens - 1) * (1 + len(config.quantize_with))
 
 
-def estimate(parameters, download_bytes, config, row_tokens):
+def estimate(parameters, download_bytes, config, row_tokens, has_references=False):
     """The Cost of a checkpoint with the architecture's `parameters` (list of {name, shape, use}) under a Config.
+
+    A reference beside each quantized model costs a second forward pass, and a second model in memory.
 
     A forward pass takes two operations for each weight of a matrix and token, embeddings apart, which are looked up.
     GPTQ passes the calibration windows about three times, adds the second moments, 2 width^2 a token and layer, and
@@ -44,11 +46,11 @@ def estimate(parameters, download_bytes, config, row_tokens):
     scored = scored_tokens(config, row_tokens)
     calibrated = config.sampling.calibration.windows * (row_tokens - 1)
     gptq = sum(quantizer.method != "rtn" for quantizer in quantizers)
-    operations = 2 * active * scored
+    operations = 2 * active * (scored + has_references * scored * len(quantizers) / (1 + len(quantizers)))
     operations += gptq * (6 * active * calibrated + sum(2 * width**2 * calibrated + 2 * width**3 for width in widths))
     return Cost(
         download_bytes=download_bytes,
-        score_memory_bytes=int(OVERHEAD * BYTES[config.scoring.dtype] * total),
+        score_memory_bytes=int((1 + has_references) * OVERHEAD * BYTES[config.scoring.dtype] * total),
         # weights in float32 and the largest second moments in float64, with their factors
         quantize_memory_bytes=int(OVERHEAD * 4 * total + 5 * 8 * max(widths) ** 2),
         # codes of one byte and decoded weights of four
