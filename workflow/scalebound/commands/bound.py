@@ -76,6 +76,7 @@ def compute(inputs, settings):
         tokens=checkpoint["tokens_seen"],
         vocab_size=model["vocab_size"],
     )
+    nominal = _bounds(problem, pairs, code["nominal_bits"], settings)
     result = {
         "kind": "estimate",
         "why_estimate": "means over the training stream are replaced by means over a sample of windows",
@@ -95,8 +96,9 @@ def compute(inputs, settings):
         "nominal_bits_per_param": code["nominal_bits_per_param"],
         "coded_bits_per_param": code["coded_bits_per_param"],
         "gptq_share": code["gptq_share"],
-        "nominal": _bounds(problem, pairs, code["nominal_bits"], settings),
-        "coded": _bounds(problem, pairs, code["code_length_bits"], settings),
+        "nominal": nominal,
+        # a code without a nominal length has the same in both places
+        "coded": nominal if code["code_length_bits"] == code["nominal_bits"] else _bounds(problem, pairs, code["code_length_bits"], settings),
     }
     return {"out": result}
 
