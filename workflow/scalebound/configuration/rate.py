@@ -15,7 +15,7 @@ class Tuning(Model):
 
     share_of_training: float = Field(0.0, ge=0, description="tokens tuned on, as a share of n; 0: no tuning")
     batch_rows: int = Field(2, ge=1, description="windows in a step")
-    learning_rate: float = Field(0.008, gt=0, description="of the real-valued weights behind the codes (Adam) at n = 1e6; falls as 1 / sqrt(n), as steps do")
+    learning_rate: float = Field(0.006, gt=0, description="of the real-valued weights behind the codes (Adam) at n = 1e6; falls as 1 / sqrt(n), as steps do")
     price_factor: float = Field(1.4, gt=0, description="price of code while tuning, as a multiple of the exchange: short runs shorten the code too slowly")
     exponent_rate: float = Field(2.0, ge=0, description="of the exponents of the tensors' steps, in quarters of an octave for each unit of learning rate")
     warmup_steps: int = Field(20, ge=0)
