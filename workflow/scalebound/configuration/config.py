@@ -9,13 +9,13 @@ import reprlib
 from datetime import date
 from typing import Annotated, Literal
 
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+from pydantic import Field, TypeAdapter, ValidationError, model_validator
 
 from scalebound.configuration.oracles import check_oracles
 from scalebound.configuration.rate import RateSettings
 from scalebound.configuration.streams import MADE_HERE, Stream, refuse_duplicates
 from scalebound.configuration.studies import Studies
-from scalebound.configuration.types import WORDS, LocalPath, Model, Repo, Revision, Seed, Slug, kinds_of
+from scalebound.configuration.types import WORDS, LocalPath, Model, Repo, Revision, Seed, Share, Slug, kinds_of
 from scalebound.errors import InputError
 
 MAX_KEPT = 10_000  # checkpoints of one run, each of which is an output of one job
@@ -246,12 +246,12 @@ class Bound(Model):
 class Certificate(Model):
     """How the decoded model of one quantizer is certified; everything here is fixed before the scores are seen."""
 
-    model_config = ConfigDict(serialize_by_alias=True)
+    model_config = {"serialize_by_alias": True}
 
     quantizer: Slug | None = Field(None, description="the quantizer whose decoded model is certified; null: no certificates")
     untuned: Slug | None = Field(None, description="a quantizer to show on the way to the certificate; null: none")
     method: Literal["online", "geometric", "freedman"] | None = Field(None, description="null: online where a checkpoint has references, else geometric")
-    starts: list[Annotated[float, Field(ge=0, lt=1)]] = Field(
+    starts: list[Share] = Field(
         [0.0],
         min_length=1,
         alias="from",

@@ -1,11 +1,9 @@
 """Settings of the studies: the section `studies` of the configuration."""
 
-from typing import Annotated
-
 from pydantic import Field, model_validator
 
 from scalebound.configuration.streams import refuse_duplicates
-from scalebound.configuration.types import LocalPath, Model, Seed
+from scalebound.configuration.types import LocalPath, Model, Seed, Share
 
 
 class Information(Model):
@@ -31,12 +29,12 @@ class Extrapolation(Model):
 class Online(Model):
     """The online bound along the stream, and what is carried over of it."""
 
-    shares: list[Annotated[float, Field(ge=0, lt=1)]] = Field(
+    shares: list[Share] = Field(
         [0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9], min_length=1, description="of the stream: from where on positions count, and the ends of its parts"
     )
     largest_differences: list[float] = Field([0.6, 1.2, 2.4], min_length=1, description="mean m, in nats, of models that nobody has scored beside references")
     excesses: list[float] = Field([0.0, 0.2], min_length=1, description="nats by which references lie above the law of annealed models")
-    starts: list[Annotated[float, Field(ge=0, lt=1)]] = Field([0.0, 0.5], min_length=1, description="shares of the stream that predictions are made for")
+    starts: list[Share] = Field([0.0, 0.5], min_length=1, description="shares of the stream that predictions are made for")
     alpha: float = Field(0.02, gt=0, lt=1, description="smoothing weight of predictions")
 
     @model_validator(mode="after")

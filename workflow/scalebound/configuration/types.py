@@ -26,6 +26,7 @@ Sha256 = spelled(r"^[0-9a-f]{64}$", "write the 64 hexadecimal digits, in lower c
 Repo = spelled(REPO, f"write owner/name, each of {_NAMES}")
 Revision = spelled(REVISION, f"write a branch, tag or commit: {_NAMES}, and `/` between parts")
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
+Share = Annotated[float, Field(ge=0, lt=1)]
 
 
 def check_path(path):
