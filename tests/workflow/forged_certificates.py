@@ -4,26 +4,37 @@ import copy
 import dataclasses
 import json
 import math
+import tempfile
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+import torch
+from safetensors.numpy import load_file, save_file
 
 from scalebound.artifacts.architecture import read_architecture
+from scalebound.artifacts.certificate import statements
+from scalebound.artifacts.history import history_of
 from scalebound.artifacts.parquet import identity_of, write_parquet
 from scalebound.artifacts.provenance import file_sha256
-from scalebound.artifacts.scores import read_scores
+from scalebound.artifacts.scores import largest_names, read_pair_scores, read_scores
 from scalebound.artifacts.windows import row_digest, token_digest
-from scalebound.bounds.ceilings import Grids, family_of
-from scalebound.bounds.certificate import CertificateSettings, certify, split
-from scalebound.bounds.linearization import room_under
-from scalebound.bounds.recheck import recompute
+from scalebound.bounds.ceilings import family_of, grids_of
+from scalebound.bounds.certificate import CertificateSettings, certify_scores, chosen_weight, split
+from scalebound.bounds.earlier import reference_steps
+from scalebound.bounds.recheck_online import recompute
 from scalebound.bounds.token_scores import TokenScores
+from scalebound.commands.decode import write_model
+from scalebound.models import loading
+from scalebound.models.references import References
 from scalebound.quantization import message as messages
 from scalebound.quantization.rate import message, storage
+from scalebound.scoring import beside_reference
 from scalebound.scoring.sampling import draw_rows
 
 FILES = {"model.sbq": "message", "architecture.json": "architecture", "windows.parquet": "windows", "scores.parquet": "scores"}
+FILES |= {"references.safetensors": "averages"}
 
 
 class Forged:
@@ -39,15 +50,26 @@ class Forged:
     def scores(self):
         return read_scores(self.folder / "scores.parquet")[:2]
 
-    def settings(self, **changes):
-        used = self.content["settings"]
-        return CertificateSettings(**{**used, "grids": Grids(**used["grids"]), **changes})
+    def pairs(self):
+        """(`OnlineScores`, steps of the references)."""
+        scores, _, steps, _ = read_pair_scores(self.folder / "scores.parquet", self.content["vocab_size"])
+        return scores, steps
+
+    def rows(self):
+        return pq.read_table(self.folder / "windows.parquet")["row"].to_numpy()
+
+    def settings(self, statement=None, **changes):
+        used = (statement or self.content)["settings"]
+        return CertificateSettings(**{**used, "grids": grids_of(used["method"], used["grids"]), **changes})
 
     def certify(self, code_length_bits=None, **settings):
-        """All numbers again, from the scores that lie there now."""
-        bits = code_length_bits or self.content["code_length_bits"]
-        done = certify(*self.scores(), self.content["vocab_size"], self.content["tokens"], bits, self.settings(**settings))
-        self.content |= json.loads(json.dumps(done))
+        """All numbers of all statements again, from the scores that lie there now."""
+        bits, plain = code_length_bits or self.content["code_length_bits"], TokenScores(*self.scores(), self.content["vocab_size"])
+        for statement in statements(self.content):
+            scores = self.pairs()[0] if statement["settings"]["method"] == "online" else plain
+            there = scores.of(self.rows() >= statement["first_row"])
+            done = certify_scores(there, statement["tokens"], bits, self.settings(statement, **settings))
+            statement |= json.loads(json.dumps(done))
 
     def rewrite(self, name, columns, **facts):
         """Replace columns ({name: array}) of a parquet file, and facts of its identity."""
@@ -65,6 +87,8 @@ class Forged:
             file |= {"sha256": file_sha256(path), "bytes": path.stat().st_size}
         for name, role in FILES.items():
             self.content["identity"]["inputs"][role]["sha256"] = file_sha256(self.folder / name)
+        if self.content["history"]["averages"]:
+            self.content["history"]["averages"]["sha256"] = file_sha256(self.folder / "references.safetensors")
         (self.folder / "certificate.json").write_text(json.dumps(self.content))
 
 
@@ -111,18 +135,30 @@ def fewer_failures_promised(forged):
 
 def weight_chosen_on_the_rest(forged):
     """All follows from the choice, as stated; the choice itself has looked at what it is judged on."""
-    settings, c = forged.settings(), forged.content["C"]
-    _, rest = split(TokenScores(*forged.scores(), forged.content["vocab_size"]), settings.pilot_share)
+    _choose_after_all(forged, "weight")
+
+
+def reference_weight_chosen_on_the_rest(forged):
+    _choose_after_all(forged, "reference_weight")
+
+
+def _choose_after_all(forged, name):
+    settings = forged.settings()
     family, choice = family_of(settings.method, settings.grids), copy.deepcopy(forged.content["choice"])
-    choice["weight"] *= 0.97
-    bounded = room_under(family, choice["point"], rest).linearized(choice["weight"], c)
+    _, rest = split(forged.pairs()[0], settings.pilot_share)
+    choice[name] *= 0.97
+    c = np.array([forged.content[key] for key in family.complexity_names])
+    bounded = family.room(choice["point"], rest).linearized(chosen_weight(family, choice), c)
+    # a bet that the wider range leaves possible
+    choice["bet_ceiling"] = max(choice["bet_ceiling"], 1.01 * bounded.width)
     forged.content |= {"choice": choice, "range": {"low": bounded.low, "high": bounded.high}}
     _state_what_follows(forged)
 
 
 def _state_what_follows(forged):
     """Every number as the independent code has it, so that none is left that disagrees."""
-    for dotted, value in recompute(*forged.scores(), forged.content).items():
+    pairs, _ = forged.pairs()
+    for dotted, value in recompute(pairs.nll, pairs.reference_nll, pairs.largest, forged.content).items():
         *path, last = dotted.split(".")
         place = forged.content
         for key in path:
@@ -188,6 +224,121 @@ def another_number_of_training_tokens(forged):
     forged.certify()
 
 
+def later_part_that_begins_earlier(forged):
+    """The second half with the number of predictions of the whole: its code seems to cost half."""
+    part = forged.content["also"][0]
+    part["tokens"] = forged.content["tokens"]
+    forged.certify()
+
+
+def later_part_of_other_rows(forged):
+    forged.content["also"][0]["first_row"] += 50
+    forged.certify()
+
+
+def statement_beside_lowered(forged):
+    forged.content["also"][0]["value"] -= 0.05
+    forged.content["also"][0]["values"]["betting"] -= 0.05
+    forged.content["also"][0]["terms"]["sampling"] -= 0.05
+
+
+def statements_beside_left_out(forged):
+    forged.content["also"] = []
+
+
+def a_window_beside_a_later_reference(forged):
+    """The scores are taken as they are; the window of the earliest row is said to have the last reference."""
+    steps = forged.pairs()[1].copy()
+    steps[forged.rows().argmin()] = forged.content["history"]["references"][-1]["step"]
+    _state_steps(forged, steps)
+
+
+def references_that_have_seen_their_rows(forged):
+    """Every window truly scored beside the last reference, whatever its row."""
+    steps = np.full(len(forged.rows()), forged.content["history"]["references"][-1]["step"])
+    _score_beside(forged, steps)
+
+
+def steps_relabelled(forged):
+    """Each reference is called half as old as it is, so that it may serve rows that it has seen, and does."""
+    history = forged.content["history"]
+    weights, halved = load_file(forged.folder / "references.safetensors"), {}
+    for reference in history["references"]:
+        step = reference["step"] // 2
+        halved |= {f"{step}/{name.partition('/')[2]}": array for name, array in weights.items() if name.startswith(f"{reference['step']}/")}
+        reference |= {"step": step, "first_row": step * history["rows_per_step"]}
+    history["references"] = list({reference["step"]: reference for reference in history["references"]}.values())
+    save_file(halved, forged.folder / "references.safetensors")
+    _score_beside(forged, reference_steps(forged.rows(), [reference["step"] for reference in history["references"]], history["rows_per_step"]))
+
+
+def fewer_rows_a_step(forged):
+    """With half as many rows a step, each reference may serve rows that it has seen."""
+    history = forged.content["history"]
+    history["rows_per_step"] //= 2
+    for reference in history["references"]:
+        reference["first_row"] = reference["step"] * history["rows_per_step"]
+    _score_beside(forged, reference_steps(forged.rows(), [reference["step"] for reference in history["references"]], history["rows_per_step"]))
+
+
+def other_references(forged):
+    """The weights of two steps change places in the file, all digests made to fit; the scores are taken as they are."""
+    weights, steps = load_file(forged.folder / "references.safetensors"), [reference["step"] for reference in forged.content["history"]["references"]]
+    names = {steps[-1]: steps[-3], steps[-3]: steps[-1]}
+    exchanged = {f"{names.get(int(name.split('/')[0]), name.split('/')[0])}/{name.partition('/')[2]}": array for name, array in weights.items()}
+    save_file(exchanged, forged.folder / "references.safetensors")
+    _scored_beside_these(forged)
+
+
+def better_references(forged):
+    pairs, _ = forged.pairs()
+    columns = {"reference_nll": pairs.reference_nll * 0.97}
+    columns |= {name: m + 0.03 * pairs.reference_nll for name, m in zip(largest_names(pairs.alphas), pairs.largest)}
+    forged.rewrite("scores.parquet", {name: column.astype(np.float32).ravel() for name, column in columns.items()})
+    forged.certify()
+
+
+def smaller_largest_differences(forged):
+    pairs, _ = forged.pairs()
+    observed = [pairs.differences(alpha) for alpha in pairs.alphas]
+    lowered = {name: np.maximum(m - 0.2, z).clip(min=0) for name, m, z in zip(largest_names(pairs.alphas), pairs.largest, observed)}
+    forged.rewrite("scores.parquet", {name: column.astype(np.float32).ravel() for name, column in lowered.items()})
+    forged.certify()
+
+
+def _state_steps(forged, steps, columns=()):
+    positions = forged.content["windows"]["positions"]
+    forged.rewrite("scores.parquet", dict(columns) | {"reference": np.repeat(steps, positions).astype(np.int32)})
+
+
+def _scored_beside_these(forged):
+    """The scores say that they were made beside the references that lie there."""
+    path = forged.folder / "scores.parquet"
+    inputs = identity_of(pq.read_table(path), path)["inputs"]
+    inputs["averages"]["sha256"] = file_sha256(forged.folder / "references.safetensors")
+    forged.rewrite("scores.parquet", {}, inputs=inputs)
+
+
+def _score_beside(forged, steps):
+    """Scores beside the references of these steps, by the weights that lie there, and the certificate that follows."""
+    _scored_beside_these(forged)
+    forged.content["history"]["averages"]["sha256"] = file_sha256(forged.folder / "references.safetensors")
+    tokens = np.stack(pq.read_table(forged.folder / "windows.parquet")["tokens"].to_numpy(zero_copy_only=False))
+    with tempfile.TemporaryDirectory() as folder:
+        write_model((forged.folder / "model.sbq").read_bytes(), read_architecture(forged.folder / "architecture.json"), Path(folder), "forged")
+        model = loading.read_model(folder, torch.device("cpu"), "float32")
+        known = history_of(forged.content["history"], "forged")
+        references = References(
+            known, "forged", forged.folder / "references.safetensors", {"folder": folder}, torch.device("cpu"), "float32", tokens.shape[1] - 1
+        )
+        groups = [(np.flatnonzero(steps == step), references.load(int(step))) for step in np.unique(steps)]
+        pairs, _ = forged.pairs()
+        found = beside_reference.score(model, groups, tokens, pairs.alphas, None, "forged")
+    columns = {"reference_nll": found.reference_nll.ravel()} | {n: x.ravel() for n, x in zip(largest_names(pairs.alphas), found.largest)}
+    _state_steps(forged, steps, columns)
+    forged.certify()
+
+
 def vocabulary_of_another_size(forged):
     forged.content["vocab_size"] -= 20
     forged.certify()
@@ -233,6 +384,19 @@ ATTACKS = {
     better_scores: ("a token differs", None),
     message_of_another_model: ("a token differs", "a copy of"),
     another_number_of_training_tokens: ("tokens", "tokens"),
+    later_part_that_begins_earlier: ("tokens", "tokens"),
+    later_part_of_other_rows: ("first_row", "first_row"),
+    statement_beside_lowered: ("beside, method online from 0.5: values.betting", "values.betting"),
+    statements_beside_left_out: ("methods and parts of the stream", "methods and parts of the stream"),
+    a_window_beside_a_later_reference: ("it has seen it", "it has seen it"),
+    references_that_have_seen_their_rows: ("it has seen it", "it has seen it"),
+    # who has the folder alone cannot know when weights were kept; training's own list can
+    steps_relabelled: (None, "a copy of"),
+    fewer_rows_a_step: ("rows of a step", "rows of a step"),
+    other_references: ("a token differs under its reference", "a copy of"),
+    better_references: ("a token differs under its reference", None),
+    smaller_largest_differences: ("a largest difference is too small", None),
+    reference_weight_chosen_on_the_rest: ("choice.reference_weight", "choice.reference_weight"),
     vocabulary_of_another_size: ("vocab_size", "vocab_size"),
     approximate_windows_called_unbiased: ("sampling", "sampling"),
     approximate_windows_called_so: ("sampling of the windows", "sampling of the windows"),

@@ -58,7 +58,7 @@ def test_a_difference_within_the_tolerance_is_no_difference(forged, capsys):
     """Another machine rounds otherwise: half the tolerance passes, twice the tolerance does not."""
     nll, _ = forged.scores()
     for shift, expected in ((0.001, 0), (0.004, 1)):
-        forged.rewrite("scores.parquet", {"nll": (nll + shift).astype(np.float32).ravel()})
+        forged.rewrite("scores.parquet", {"nll": (nll - shift).clip(min=0).astype(np.float32).ravel()})
         forged.certify()
         forged.save()
         assert verify(forged.folder, capsys)[0] == expected

@@ -15,6 +15,7 @@ from scalebound.artifacts.architecture import read_architecture
 from scalebound.artifacts.certificate import read_certificate
 from scalebound.artifacts.hessian import read_hessian
 from scalebound.artifacts.provenance import read_json
+from scalebound.artifacts.scores import read_pair_scores
 from scalebound.artifacts.trajectory_scores import COLUMNS, read_trajectory
 from scalebound.artifacts.windows import read as read_windows
 from scalebound.audit.findings import Finding
@@ -91,6 +92,21 @@ def check_scores(job, folder):
     return []
 
 
+def check_scores_beside_references(job, folder):
+    """What is checked of scores, and beside each window the latest model that had not seen its row, counted from the steps of its run."""
+    (name,) = job.outputs
+    if found := check_scores(job, folder):
+        return found
+    rows, _, drawn = read_windows(folder.path(job.inputs["windows"]))
+    history = read_json(folder.path(job.inputs["history"]), "history")
+    _, _, used, _ = read_pair_scores(folder.path(name), drawn["vocab_size"])
+    for row, step in zip(rows.tolist(), used.tolist()):
+        unseen = [reference["step"] for reference in history["references"] if row >= reference["step"] * history["rows_per_step"]]
+        if step != max(unseen, default=0):
+            return [Finding(name, f"row {row} beside the model of step {max(unseen, default=0)}", f"step {step}")]
+    return []
+
+
 def check_code(job, folder):
     """The stated code length is that of the file."""
     (report,) = (name for name in job.outputs if name.endswith(".json"))
@@ -122,8 +138,11 @@ def check_certificate(job, folder):
     problems = certificate_problems(beside, certificate) + _origin_problems(job, folder, certificate)
     findings = [Finding(name, f"{what} {wanted}", f"{stated}") for what, stated, wanted in problems]
     for copy, role in INPUTS.items():
-        path, source = f"{Path(name).parent.as_posix()}/{copy}", job.inputs[role]
-        if folder.sha256(path) != folder.sha256(source):
+        path, source = f"{Path(name).parent.as_posix()}/{copy}", job.inputs.get(role)
+        if source is None:
+            # references that nothing has to bring along
+            findings += [Finding(path, "no weights in it", "some")] if load_file(folder.path(path)) else []
+        elif folder.sha256(path) != folder.sha256(source):
             findings.append(Finding(path, f"a copy of {source}, sha256 {folder.sha256(source)}", f"sha256 {folder.sha256(path)}"))
     return findings
 
@@ -131,7 +150,9 @@ def check_certificate(job, folder):
 def _origin_problems(job, folder, certificate):
     """What the certificate repeats of its checkpoint is what resolved.json says."""
     model = read_json(folder.path(job.inputs["model"]), "resolve")
-    return [(key, certificate[key], model[key]) for key in ("checkpoint", "vocab_size", "n_params") if certificate[key] != model[key]]
+    problems = [(key, certificate[key], model[key]) for key in ("checkpoint", "vocab_size", "n_params") if certificate[key] != model[key]]
+    history = {k: v for k, v in read_json(folder.path(job.inputs["history"])).items() if k != "identity"} if "history" in job.inputs else None
+    return problems + ([] if certificate["history"] == history else [("history", "another", f"that of {job.inputs.get('history')}")])
 
 
 def check_true_risk(job, folder):
@@ -227,6 +248,7 @@ CHECKS = {
     "sample": check_windows,
     "fetch-windows": check_windows,
     "score": check_scores,
+    "score-references": check_scores_beside_references,
     "encode": check_code,
     "compress": check_code,
     "decode": check_decoded,

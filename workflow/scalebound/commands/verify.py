@@ -70,13 +70,16 @@ def certificate_problems(folder, certificate):
         nll, entropy, scored = read_scores(folder / "scores.parquet")
         problems = _length_problems(folder, certificate) + _settings_problems(certificate) + _draw_problems(folder, certificate, scored)
         problems += _part_problems(certificate, drawn["settings"]["rows_seen"])
-        pairs = read_pair_scores(folder / "scores.parquet", certificate["vocab_size"]) if scored["stage"] == "score-references" else None
-        problems += history_problems(certificate, rows, pairs, scored)
         if problems:
             return problems
-        for statement in statements(certificate):
-            problems += _statement_problems(statement, certificate, rows, (nll, entropy), pairs and pairs[0])
-        return problems
+        pairs = read_pair_scores(folder / "scores.parquet", certificate["vocab_size"]) if scored["stage"] == "score-references" else None
+        if problems := history_problems(certificate, rows, pairs, scored):
+            return problems
+        return [
+            problem
+            for statement in statements(certificate)
+            for problem in _statement_problems(statement, certificate, rows, (nll, entropy), pairs and pairs[0])
+        ]
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         where = folder / "certificate.json"
         raise InputError(where, f"no certificate ({type(error).__name__}: {error})", "Make it again from its inputs") from None

@@ -246,7 +246,7 @@ class Bound(Model):
 class Certificate(Model):
     """How the decoded model of one quantizer is certified; everything here is fixed before the scores are seen."""
 
-    model_config = {"serialize_by_alias": True}
+    model_config = {"serialize_by_alias": True}  # noqa: RUF012 (as pydantic takes it)
 
     quantizer: Slug | None = Field(None, description="the quantizer whose decoded model is certified; null: no certificates")
     untuned: Slug | None = Field(None, description="a quantizer to show on the way to the certificate; null: none")
