@@ -18,11 +18,12 @@ import pytest
 import yaml
 
 from scalebound.artifacts.provenance import file_sha256
-from scalebound.artifacts.scores import read_scores
+from scalebound.artifacts.scores import read_pair_scores, read_scores
 from scalebound.audit.page.page import write_page
 from scalebound.audit.run import audit
-from scalebound.bounds.ceilings import Grids
+from scalebound.bounds.ceilings import Grids, grids_of
 from scalebound.bounds.certificate import CertificateSettings, certify
+from scalebound.bounds.evaluation import evaluate_online
 from scalebound.plan.plan import Plan
 
 PRESET, CONFIG, TABLE = Path(__file__).with_name("oracle.yaml"), "config/truth.yaml", "config/truth.tsv"
@@ -83,6 +84,9 @@ def test_no_certificate_lies_below_the_truth(truth, table):
         risk = risk_of(truth, slug)
         assert row["true_risk"] == pytest.approx(risk["means"]["smoothed_risk"], rel=1e-9)
         assert risk["margin"] == risk["certificate"] - risk["value"] > 0
+        assert [(other["method"], other["from"]) for other in risk["also"]] == [("online", 0.5), ("geometric", 0.0)]
+        assert all(other["margin"] == other["certificate"] - other["value"] > 0 for other in risk["also"])
+    assert set(table["method"]) == {"online"}
 
 
 def test_the_member_of_many_epochs_has_learned_its_rows_by_heart(truth, table):
@@ -98,6 +102,16 @@ def test_a_bound_that_pays_for_nothing_falls_below_the_truth(truth, table):
     settings = CertificateSettings(grids=Grids(alpha_points=1, alpha_min=risk["alpha"], alpha_max=risk["alpha"]))
     found = certify(nll, entropy, 300, 40 * 64, 0, settings)["estimate"]["best"]["value"]
     assert found < table.loc["again", "true_risk"] - 0.1
+
+
+def test_an_online_bound_that_pays_for_nothing_falls_below_the_truth(truth, table):
+    """References or not: with a code of 0 bits, what is left is the loss of a member that knows its rows by heart."""
+    pairs, _, _, _ = read_pair_scores(truth.path(CERTIFIED["again"], "scores.parquet"), 300)
+    grids = grids_of("online", {"alpha_points": 2, "alpha_min": 0.02, "alpha_max": 0.04})
+    found = evaluate_online(pairs, 40 * 64, 0, 0.01, grids)
+    paid = evaluate_online(pairs, 40 * 64, json.loads(truth.path(CERTIFIED["again"], "certificate.json").read_text())["code_length_bits"], 0.01, grids)
+    assert found["bound"] < table.loc["again", "true_risk"] - 0.1
+    assert paid["bound"] > table.loc["again", "true_risk"]
 
 
 def test_the_risk_is_at_least_the_oracles_entropy(truth):
@@ -165,11 +179,23 @@ def test_a_truth_made_smaller_is_named(truth, tmp_path):
     before = path.read_bytes()
     assert check_true_risk(job, folder) == []
     try:
-        for change in ({"value": 0.1}, {"certificate": 99.0}, {"alpha": 0.9}, {"means": json.loads(before)["means"] | {"trained_risk": 0.0}}):
+        for change in (
+            {"value": 0.1},
+            {"certificate": 99.0},
+            {"alpha": 0.9},
+            {"means": json.loads(before)["means"] | {"trained_risk": 0.0}},
+            _beside_altered(before),
+        ):
             path.write_text(json.dumps(json.loads(before) | change))
             assert check_true_risk(job, folder), change
     finally:
         path.write_bytes(before)
+
+
+def _beside_altered(content):
+    """The truth of the statement beside a certificate, made smaller."""
+    also = json.loads(content)["also"]
+    return {"also": [also[0] | {"value": also[0]["value"] - 0.1}, *also[1:]]}
 
 
 class _Folder:

@@ -47,7 +47,7 @@ def tokens(models):
 
 def test_it_is_what_enumeration_gives(models, tokens):
     oracle, trained, decoded = models
-    found = true_risk(oracle, trained, decoded, tokens, ALPHA)
+    found, _ = true_risk(oracle, trained, decoded, tokens, ALPHA)
     for model, alpha, name in ((trained, 0, "trained"), (decoded, 0, "decoded"), (decoded, ALPHA, "smoothed")):
         risk, loss = brute_force(oracle, model, tokens, alpha)
         assert getattr(found, f"{name}_risk") == pytest.approx(risk, abs=1e-5)
@@ -57,21 +57,29 @@ def test_it_is_what_enumeration_gives(models, tokens):
 
 
 def test_batches_do_not_matter(models, tokens, monkeypatch):
-    whole = true_risk(*models, tokens, ALPHA)
+    whole, _ = true_risk(*models, tokens, ALPHA)
     monkeypatch.setattr(module, "TOKENS_PER_BATCH", 1)
-    assert true_risk(*models, tokens, ALPHA).smoothed_risk == pytest.approx(whole.smoothed_risk, abs=1e-6)
+    assert true_risk(*models, tokens, ALPHA)[0].smoothed_risk == pytest.approx(whole.smoothed_risk, abs=1e-6)
+
+
+def test_other_statements_have_a_smoothing_and_rows_of_their_own(models, tokens):
+    _, others = true_risk(*models, tokens, ALPHA, [(0.3, 0), (ALPHA, 4)])
+    whole, _ = true_risk(*models, tokens, 0.3)
+    later, _ = true_risk(*models, tokens[4:], ALPHA)
+    assert others == pytest.approx([whole.smoothed_risk, later.smoothed_risk], abs=1e-6)
+    assert len({whole.smoothed_risk, later.smoothed_risk, true_risk(*models, tokens, ALPHA)[0].smoothed_risk}) == 3
 
 
 def test_no_model_is_better_than_the_oracle_and_the_oracle_reaches_its_entropy(models, tokens):
     oracle, other, _ = models
-    found = true_risk(oracle, other, oracle, tokens, ALPHA)
+    found, _ = true_risk(oracle, other, oracle, tokens, ALPHA)
     assert found.trained_risk > found.entropy + 0.01
     assert found.decoded_risk == pytest.approx(found.entropy, abs=1e-12)
     assert found.smoothed_risk > found.entropy
 
 
 def test_without_smoothing_the_smoothed_values_are_the_decoded_ones(models, tokens):
-    found = true_risk(*models, tokens, 0)
+    found, _ = true_risk(*models, tokens, 0)
     assert (found.smoothed_risk, found.smoothed_loss) == (found.decoded_risk, found.decoded_loss)
 
 
@@ -79,7 +87,7 @@ def test_losses_on_a_long_stream_come_close_to_risks_by_their_standard_errors(mo
     """The differences have mean zero given the past: that is what makes it the risk of the theorem."""
     oracle, trained, decoded = models
     tokens = np.concatenate(list(generate(oracle, 3000, LENGTH, 8)))
-    found = true_risk(oracle, trained, decoded, tokens, ALPHA)
+    found, _ = true_risk(oracle, trained, decoded, tokens, ALPHA)
     assert abs(found.oracle_loss - found.entropy) < 4 * found.oracle_standard_error
     assert found.oracle_standard_error < 0.02
     assert abs(found.trained_loss - found.trained_risk) < 0.1
@@ -88,5 +96,5 @@ def test_losses_on_a_long_stream_come_close_to_risks_by_their_standard_errors(mo
 
 def test_a_stream_of_another_model_gives_itself_away(models):
     tokens = np.concatenate(list(generate(models[1], 3000, LENGTH, 8)))
-    found = true_risk(*models, tokens, ALPHA)
+    found, _ = true_risk(*models, tokens, ALPHA)
     assert abs(found.oracle_loss - found.entropy) > 6 * found.oracle_standard_error

@@ -8,7 +8,8 @@ import dataclasses
 from pathlib import Path
 
 from scalebound.artifacts import atomic
-from scalebound.artifacts.provenance import check_keys, file_sha256, identity, read_json
+from scalebound.artifacts.certificate import read_certificate, statements
+from scalebound.artifacts.provenance import check_keys, file_sha256, identity
 from scalebound.commands.generate import FILES
 from scalebound.corpus.rows import open_rows
 from scalebound.errors import InputError
@@ -47,7 +48,8 @@ def run(arguments):
     trained, decoded = (files.read_description(path) for path in (arguments.model, arguments.decoded))
     loaded = [loading.load_described(description, torch.device("cpu"), "float32", rows.row_tokens - 1) for description in (trained, decoded)]
     alpha, tokens = certificate["choice"]["point"]["alpha"], rows.read(range(seen))
-    found = true_risk(oracle, *(model for model, _ in loaded), tokens, alpha, f"true risk {arguments.model}")
+    also = [(other["choice"]["point"]["alpha"], other["first_row"]) for other in certificate["also"]]
+    found, others = true_risk(oracle, *(model for model, _ in loaded), tokens, alpha, also, f"true risk {arguments.model}")
     _check_source(found, arguments)
     made_of = identity(
         "true-risk",
@@ -62,9 +64,13 @@ def run(arguments):
     )
     value = {"rows": seen, "tokens": seen * (rows.row_tokens - 1), "alpha": alpha, "vocab_size": rows.vocab_size, "means": dataclasses.asdict(found)}
     value |= {"checkpoint": trained["checkpoint"], "value": found.smoothed_risk, "certificate": certificate["value"]}
+    value |= {"also": [_beside(other, risk) for other, risk in zip(certificate["also"], others, strict=True)]}
     atomic.write_json(arguments.out, {"identity": made_of, **value, "margin": certificate["value"] - found.smoothed_risk})
     verdict = "holds" if certificate["value"] >= found.smoothed_risk else "IS BELOW THE TRUTH"
     print(f"true risk {found.smoothed_risk:.4f} nats per token over {seen} rows; certificate {certificate['value']:.4f} {verdict}")
+    for other in value["also"]:
+        verdict = "holds" if other["margin"] >= 0 else "IS BELOW THE TRUTH"
+        print(f"  beside it, method {other['method']} from {other['from']:g} on: {other['value']:.4f}; {other['certificate']:.4f} {verdict}")
     return [arguments.out]
 
 
@@ -73,9 +79,16 @@ def _inputs(arguments):
     return named | {str(path): path for path in (Path(arguments.oracle) / name for name in FILES)}
 
 
+def _beside(statement, risk):
+    """The truth of what stands beside a certificate, at its own smoothing and over its own positions."""
+    facts = {"method": statement["settings"]["method"], "from": statement["from"], "alpha": statement["choice"]["point"]["alpha"]}
+    return facts | {"tokens": statement["tokens"], "value": risk, "certificate": statement["value"], "margin": statement["value"] - risk}
+
+
 def _read_certificate(path):
-    certificate = read_json(path, "certify", {"value": float, "tokens": int, "choice": dict})
-    check_keys(certificate["choice"].get("point"), {"alpha": float}, path)
+    certificate = read_certificate(path)
+    for statement in statements(certificate):
+        check_keys(statement["choice"].get("point"), {"alpha": float}, path)
     return certificate
 
 

@@ -36,32 +36,36 @@ class Means:
 
 
 @torch.inference_mode()
-def true_risk(oracle, trained, decoded, tokens, alpha, description="true risk"):
-    """`Means` over all positions of integer `tokens` [rows, row_tokens]; the models are causal and share one vocabulary.
+def true_risk(oracle, trained, decoded, tokens, alpha, also=(), description="true risk"):
+    """(`Means` over all positions of integer `tokens` [rows, row_tokens], [smoothed risk of each of `also`]); the models are causal and share
+    one vocabulary.
 
-    alpha in [0, 1): smoothing of the decoded model; at 0 the smoothed values are the decoded ones.
+    alpha in [0, 1): smoothing of the decoded model; at 0 the smoothed values are the decoded ones. also: pairs of another alpha and
+    the first row of the positions that count.
     """
     size, parts = max(1, TOKENS_PER_BATCH // (tokens.shape[1] - 1)), []
     with progress(tokens[:, 1:].size, "tokens", f"{description} on cpu") as bar:
         for start in range(0, len(tokens), size):
             batch = torch.as_tensor(tokens[start : start + size].astype(np.int64))
-            parts.append(_of_batch(oracle, trained, decoded, batch, alpha))
+            parts.append(_of_batch(oracle, trained, decoded, batch, [alpha, *(other for other, _ in also)]))
             bar.update(batch[:, 1:].numel())
     values = np.concatenate(parts, axis=1)
-    means = [math.fsum(line) / len(line) for line in values]
+    means = [math.fsum(line) / len(line) for line in values[:8]]
+    # behind these a risk and a loss for each other alpha
+    later = [values[8 + 2 * k, first * (tokens.shape[1] - 1) :] for k, (_, first) in enumerate(also)]
     # of independent draws with these mean zero differences
     error = math.sqrt(math.fsum((values[1] - values[0]) ** 2)) / values.shape[1]
-    return Means(*means[:2], error, *means[2:])
+    return Means(*means[:2], error, *means[2:]), [math.fsum(line) / len(line) for line in later]
 
 
-def _of_batch(oracle, trained, decoded, batch, alpha):
-    """float64 [8, positions]: entropy and loss of the oracle, then risk and loss of trained, decoded and smoothed model."""
+def _of_batch(oracle, trained, decoded, batch, alphas):
+    """float64 [6 + 2 alphas, positions]: entropy and loss of the oracle, then risk and loss of trained, decoded and smoothed models."""
     inputs, targets = batch[:, :-1], batch[:, 1:].flatten()
     wanted = log_probabilities(oracle, inputs)
     weights = wanted.exp()
     rebuilt = log_probabilities(decoded, inputs)
     lines = []
-    for found in (wanted, log_probabilities(trained, inputs), rebuilt, smoothed(rebuilt, alpha)):
+    for found in (wanted, log_probabilities(trained, inputs), rebuilt, *(smoothed(rebuilt, alpha) for alpha in alphas)):
         lines += [-(weights * found).sum(-1), -found.gather(-1, targets[:, None]).squeeze(-1)]
     return torch.stack(lines).numpy()
 
