@@ -6,7 +6,7 @@ from scalebound.artifacts.certificate import read_certificate
 from scalebound.artifacts.family_tables import ONLINE_TERMS, RECIPE_SHARE
 from scalebound.artifacts.provenance import read_json
 from scalebound.commands.stage import Many
-from scalebound.commands.table import read_bounds
+from scalebound.commands.table import column_part, read_bounds
 from scalebound.configuration.types import Model, Slug
 from scalebound.errors import InputError
 
@@ -95,7 +95,8 @@ def _beside(certificate, own, recipe_gap):
         if other["settings"]["method"] != certificate["settings"]["method"]:
             found["without_references"] = other["value"]
             continue
-        part, loss = f"from_{other['from']:g}", own[f"train_loss_from_{other['from']:g}"]
+        part = column_part(other["from"])
+        loss = own[f"train_loss_{part}"]
         found |= {f"train_loss_{part}": loss, f"certificate_{part}": other["value"], f"C_{part}": other["C"]}
         found[f"gap_ratio_{part}"] = None if recipe_gap is None or loss is None else (other["value"] - loss) / recipe_gap
     return found

@@ -39,6 +39,11 @@ def table_text(lines):
     return table.to_csv(index=False, float_format="%.10g", lineterminator="\n")
 
 
+def column_part(start):
+    """How columns about the positions from a share of the stream on end: `from_0_5`."""
+    return f"from_{start:g}".replace(".", "_")
+
+
 def row(bounds):
     """One line of the table. Columns without a suffix count b N bits as the paper does; `_coded` ones the real message."""
     nominal, coded = bounds["nominal"], bounds["coded"]
@@ -49,7 +54,7 @@ def row(bounds):
     # of the unquantized model, as train_loss is; not known of streams without held-out documents
     heldout = bounds["heldout"] or dict.fromkeys(("loss", "standard_error", "bound"))
     line |= {f"heldout_{name}": heldout[name] for name in ("loss", "standard_error", "bound")}
-    line |= {f"train_loss_from_{part['from']:g}": part["train_loss"] for part in bounds["later"]}
+    line |= {f"train_loss_{column_part(part['from'])}": part["train_loss"] for part in bounds["later"]}
     line |= {key: nominal["paper"][key] for key in ("C", "sigma", "alpha")}
     line |= {"paper_bound": nominal["paper"]["bound"], "paper_bound_sqrt": nominal["paper"]["bound_sqrt"]}
     line |= {"freedman_bound": nominal["freedman"]["bound"], "geometric_bound": nominal["geometric"]["bound"], "azuma_bound": nominal["azuma"]["bound"]}

@@ -25,7 +25,15 @@ def draw(table):
             if column.startswith("certificate_from_") and table[column].notna().any():
                 share = column.removeprefix("certificate_from_")
                 gap = table[column] - table[f"train_loss_from_{share}"]
-                axes.plot(table["n_params"], gap, color=style.BLUE, marker="o", markerfacecolor="white", linestyle="--", label=f"from {share} of the stream on")
+                axes.plot(
+                    table["n_params"],
+                    gap,
+                    color=style.BLUE,
+                    marker="o",
+                    markerfacecolor="white",
+                    linestyle="--",
+                    label=f"from {share.replace('_', '.')} of the stream on",
+                )
         style.parameter_axis(axes, table["n_params"])
         axes.set_ylabel("Nats per token above the training loss")
         axes.set_ylim(bottom=0)
