@@ -23,17 +23,9 @@ def draw(table):
                 axes.plot(table["n_params"], table[column] - table["train_loss"], color=colour, marker=marker, linestyle=line, label=label)
         for column in table:
             if column.startswith("certificate_from_") and table[column].notna().any():
-                share = column.removeprefix("certificate_from_")
-                gap = table[column] - table[f"train_loss_from_{share}"]
-                axes.plot(
-                    table["n_params"],
-                    gap,
-                    color=style.BLUE,
-                    marker="o",
-                    markerfacecolor="white",
-                    linestyle="--",
-                    label=f"from {share.replace('_', '.')} of the stream on",
-                )
+                part = column.removeprefix("certificate_")
+                gap, label = table[column] - table[f"train_loss_{part}"], f"{part.replace('from_', 'from ').replace('_', '.')} of the stream on"
+                axes.plot(table["n_params"], gap, color=style.BLUE, marker="o", markerfacecolor="white", linestyle="--", label=label)
         style.parameter_axis(axes, table["n_params"])
         axes.set_ylabel("Nats per token above the training loss")
         axes.set_ylim(bottom=0)
