@@ -17,6 +17,7 @@ from pages import KEPT, pages
 
 from scalebound.artifacts import atomic
 from scalebound.artifacts.provenance import describe_files
+from scalebound.artifacts.run_records import Cost, add_up
 from scalebound.audit.records import families, read_jobs
 from scalebound.errors import InputError
 
@@ -68,19 +69,12 @@ def shown_figures(family):
 
 def costs(jobs, default):
     """A line a stage, in the order of the first start: jobs, CPU and wall time, the largest memory; `part` tells the default run from the studies."""
+    found = add_up((("default" if job.path in default else "studies", job.stage), Cost.of(job.record, job.path)) for job in jobs)
     lines = [
-        {
-            "part": "default" if job.path in default else "studies",
-            "stage": job.stage,
-            "jobs": 1,
-            "cpu_s": job.record["cpu_s"],
-            "wall_s": job.record["wall_s"],
-            "peak_rss_mb": job.record["peak_rss_bytes"] / 1e6,
-        }
-        for job in sorted(jobs, key=lambda job: job.started)
+        {"part": part, "stage": stage, "jobs": cost.jobs, "cpu_s": cost.cpu_s, "wall_s": cost.wall_s, "peak_rss_mb": cost.peak_rss_bytes / 1e6}
+        for (part, stage), cost in found.items()
     ]
-    sums = {"jobs": "sum", "cpu_s": "sum", "wall_s": "sum", "peak_rss_mb": "max"}
-    return pd.DataFrame(lines).groupby(["part", "stage"], sort=False).agg(sums).reset_index().sort_values("part", kind="stable").round(1)
+    return pd.DataFrame(lines).sort_values("part", kind="stable").round(1)
 
 
 def provenance(jobs):

@@ -21,7 +21,7 @@ FLOORS = (
     ("plan",),
     ("commands",),
     ("audit",),
-    ("cli", "warm", "hub_jobs", "__main__"),
+    ("cli", "warm", "hub_jobs", "closing", "__main__"),
 )
 # commands that are the audit's own, and describing a project in another floor's words
 ALLOWED = {("commands", "audit")}

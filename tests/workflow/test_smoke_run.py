@@ -1,6 +1,7 @@
 """The smoke preset, run for real: what it leaves behind, and that its numbers follow from its artifacts."""
 
 import json
+import re
 
 import numpy as np
 import pandas as pd
@@ -9,6 +10,7 @@ import pytest
 from PIL import Image
 from safetensors.numpy import load_file
 
+from scalebound.artifacts.run_records import add_up, costs_by_stage_and_checkpoint
 from scalebound.artifacts.scores import read_scores
 from scalebound.audit.run import audit
 from scalebound.corpus.document_order import DocumentOrder
@@ -194,6 +196,18 @@ def test_summary_prints_one_line_for_each_checkpoint(finished, table):
     assert "report.html" in done.stdout
 
 
+def test_the_run_ends_in_a_line_on_what_it_took(finished):
+    """Every job of it is in the sum, and the three stages with most CPU by name."""
+    costs = costs_by_stage_and_checkpoint(finished.path("results"))
+    stages = add_up((stage, cost) for (stage, _), cost in costs.items())
+    most = sorted(((cost.cpu_s, stage) for stage, cost in stages.items()), reverse=True)
+    named = ", ".join(f"{stage} {seconds:,.1f} s" for seconds, stage in most[:3])
+    jobs, seconds = sum(cost.jobs for cost in costs.values()), sum(cost.cpu_s for cost in costs.values())
+    line = finished.output.splitlines()[-1]
+    assert re.fullmatch(rf"This run took (\d+ min )?\d+ s on 2 cores; its {jobs} jobs took {seconds:,.1f} s of CPU: {named}, others [\d.]+ s", line)
+    assert jobs > 100
+
+
 def test_tables_that_a_study_reads_are_not_taken_for_the_studies_that_they_come_from(finished_copy):
     """`snakemake gap_law` makes tables of two other studies, whose figures nobody asked for: the audit misses nothing."""
     line = next(line for line in finished_copy.path("config/smoke.yaml").read_text().splitlines() if line.startswith("  run: ["))
@@ -205,6 +219,8 @@ def test_tables_that_a_study_reads_are_not_taken_for_the_studies_that_they_come_
     assert done.returncode == 0, done.stderr
     done = finished_copy.snakemake()
     assert done.returncode == 0, done.stderr
+    # the one job of this run, and not those of the run before
+    assert re.search(r"; its 1 job took [\d.]+ s of CPU: resolved-config [\d.]+ s$", done.stderr.splitlines()[-1])
     assert json.loads(finished_copy.path("results/smoke/config.json").read_text())["config"]["studies"]["run"] == []
     assert audit(finished_copy.path("results"), workers=1, numbers=False).findings == []
     finished_copy.path("results/smoke/figures/gap_law.pdf").unlink()

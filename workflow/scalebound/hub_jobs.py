@@ -4,7 +4,6 @@ Each of them would find out for itself, with patience. Jobs that another machine
 this one does not.
 """
 
-from scalebound import cli
 from scalebound.errors import InputError
 
 
@@ -18,6 +17,7 @@ def refuse_without_hub(plan, workflow):
     asking = {job.rule.name for job in jobs if job.resources.get("hf")}
     if not asking:
         return
+    from scalebound import cli
     from scalebound.hub import reach
 
     try:

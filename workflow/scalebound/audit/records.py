@@ -5,20 +5,17 @@ the run, which tells what its other paths were relative to.
 """
 
 import datetime
-import json
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from scalebound.artifacts.provenance import file_sha256, read_json, record_digest
-from scalebound.artifacts.system_files import files_below, plain
+from scalebound.artifacts.provenance import file_sha256, read_json
+from scalebound.artifacts.run_records import SHARED, read_record, record_paths, written_as
+from scalebound.artifacts.system_files import plain
 from scalebound.audit.identities import read_identity
 from scalebound.errors import InputError
 
-KEYS = ("stage", "arguments", "outputs", "started", "wall_s", "host", "platform", "git", "record_sha256")
-SHARED = ("streams", "training")  # folders of the results that belong to no family
 # stages that read what a user or a hub gives
 FROM_OUTSIDE = ("resolve", "score", "quantize", "references", "moments", "hessian", "compare", "gap-law", "overtraining")
-REMAKE = "Delete it and let snakemake make it again"
 
 
 @dataclass(frozen=True)
@@ -63,9 +60,7 @@ def read_jobs(results, leave_out):
             or altered; an input that no record accounts for; a family without its results, or with one that no job made.
     """
     results = Path(results)
-    records = [_Record.read(results, path) for path in _record_paths(results, leave_out)]
-    if not records:
-        raise InputError(results, "no run record (run.json, *.run.json) in it", "Give the results folder of a run")
+    records = [_Record.read(results, path) for path in record_paths(results, leave_out)]
     jobs = _behind(_family_files(results), _makers(records), results)
     return sorted(jobs, key=lambda job: (job.started, job.path))
 
@@ -79,11 +74,6 @@ def is_family_file(path):
     """Whether a path is a result of a family as a whole, made for the reader: its table, its configuration, a figure."""
     parts = PurePosixPath(path).parts
     return parts[0] not in SHARED and (len(parts) == 2 or (len(parts) == 3 and parts[1] == "figures"))
-
-
-def _record_paths(results, leave_out):
-    found = (results / name for name in (files_below(results)[0] if results.is_dir() else ()) if name.endswith(("/run.json", ".run.json")))
-    return sorted(path.relative_to(results) for path in found if Path(leave_out) not in path.parents)
 
 
 def _family_files(results):
@@ -140,7 +130,7 @@ class _Record:
     @classmethod
     def read(cls, results, path):
         place = results / path
-        value = _read_record(place)
+        value = read_record(place)
         base = _base(value, path, place)
         return cls(path.as_posix(), value, base, {_inside(name, base, place): sha256 for name, sha256 in value["outputs"].items()})
 
@@ -161,25 +151,9 @@ def _job(results, record):
     return Job(record.path, record.value, identity, inputs, record.outputs, external)
 
 
-def _read_record(place):
-    try:
-        record = json.loads(place.read_text(encoding="utf-8"))
-    except (ValueError, UnicodeDecodeError) as error:
-        raise InputError(place, f"not a JSON file ({error})", REMAKE) from None
-    missing = [key for key in KEYS if not isinstance(record, dict) or key not in record]
-    if missing:
-        raise InputError(place, f"an incomplete run record: no {missing[0]!r} in it", REMAKE)
-    if record_digest(record) != record["record_sha256"]:
-        raise InputError(place, "an altered run record: its record_sha256 is not its own", REMAKE)
-    return record
-
-
 def _base(record, path, place):
     """The results folder as the job's command named it: what is left of `--record` without the path in the results."""
-    words = record["arguments"]
-    if "--record" not in words[:-1]:
-        raise InputError(place, "its arguments name no --record", REMAKE)
-    written = PurePosixPath(words[words.index("--record") + 1])
+    written = written_as(record, place)
     count = len(path.parts)
     if written.parts[-count:] != path.parts:
         raise InputError(place, f"written as {written}", "Put it back where the run left it")

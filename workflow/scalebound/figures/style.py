@@ -14,12 +14,14 @@ import matplotlib.pyplot as plt
 from scalebound.artifacts import atomic
 from scalebound.artifacts.provenance import KEY
 from scalebound.counts import short_count
+from scalebound.errors import InputError
 
 # Okabe and Ito's palette, in an order whose luminance falls as well
 ORANGE, SKY, GREEN, VERMILION, BLUE, BLACK = "#E69F00", "#56B4E9", "#009E73", "#D55E00", "#0072B2", "#000000"
 LINE_COLOURS, LINE_MARKERS = (SKY, GREEN, ORANGE, VERMILION, BLUE, BLACK), "osD^vP"
 LINE_DASHES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)))
 LEAST_TOKENS_PER_PARAM = 0.5  # where curves of training begin to be drawn: before, models only learn how often tokens occur
+ALONE = ("png", "pdf", "svg")
 WIDTH = 4.8  # inches: between one and two columns of a paper
 
 _RC = {
@@ -71,6 +73,15 @@ def save(drawn, png, pdf, identity):
             drawn.savefig(temporary, format="png", metadata={"Software": None, KEY: text})
         with atomic.replacing(pdf) as temporary:
             drawn.savefig(temporary, format="pdf", metadata={"CreationDate": None, "Producer": None, "Creator": KEY, "Keywords": text})
+
+
+def save_alone(drawn, path):
+    """Write a figure that is no artifact of a run, in the format that the name of its file says."""
+    form = os.path.splitext(path)[1].removeprefix(".").lower()
+    if form not in ALONE:
+        raise InputError(path, f"a figure in the format {form!r}", f"Give it a name that ends in {', '.join(ALONE)}")
+    with _house_style(), atomic.replacing(path) as temporary:
+        drawn.savefig(temporary, format=form)
 
 
 def note(drawn, others):
