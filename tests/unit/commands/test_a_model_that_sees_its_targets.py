@@ -88,7 +88,7 @@ def certify(folder):
     run("encode", settings=QUANTIZER, codes=folder / "codes.safetensors", architecture=coded["architecture"], out=coded["message"], out_report=coded["code"])
     run("decode", message=coded["message"], architecture=coded["architecture"], out=folder / "decoded")
     score(folder, folder / "decoded" / "decoded.json", place / "scores.parquet")
-    given = {"settings": {"quantizer": "rtn-8"}, "ceilings": GRIDS, "model": folder / "resolved.json", "windows": folder / "certify.parquet", **coded}
+    given = {"settings": {"quantizer": "rtn-8", "ceilings": GRIDS}, "model": folder / "resolved.json", "windows": folder / "certify.parquet", **coded}
     run("certify", **given, scores=place / "scores.parquet", out=place / "certificate.json")
     return json.loads((place / "certificate.json").read_text())
 
@@ -153,7 +153,7 @@ def test_no_certificate_rests_on_scores_of_a_model_that_was_not_probed(made, unp
     folder = Path(shutil.copytree(made / "certificate", tmp_path / "certificate"))
     forge(folder, said)
     places = {"message": folder / "model.sbq", "architecture": folder / "architecture.json", "windows": folder / "windows.parquet"}
-    given = {"settings": {"quantizer": "rtn-8"}, "ceilings": GRIDS, "model": made / "resolved.json", "code": made / "code.json", **places}
+    given = {"settings": {"quantizer": "rtn-8", "ceilings": GRIDS}, "model": made / "resolved.json", "code": made / "code.json", **places}
     run("certify", **given, scores=folder / "scores.parquet", out=folder / "certificate.json", expect=1)
     assert f"{folder}/scores.parquet: {message}" in capsys.readouterr().err
     run("verify", folder, expect=1)

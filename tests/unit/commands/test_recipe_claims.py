@@ -20,13 +20,16 @@ def bounds(quantizer="gptq-4", share=1.0):
     forms = dict.fromkeys(("paper", "freedman", "geometric", "azuma"), FORM)
     counts = {"n_params": 1000, "n_tokens": 20_000, "vocab_size": 64, "sampled_windows": 8, "sampling": "unbiased", "kind": "estimate"}
     bits = {"nominal_bits_per_param": 4, "coded_bits_per_param": 4.5, "train_loss": 3.0, "quantized_loss": 3.1}
-    return {"checkpoint": {"slug": "a"}, "quantizer": quantizer, "heldout": None, "gptq_share": share, "nominal": forms, "coded": forms, **counts, **bits}
+    forms |= {"online": None}
+    of_draw = {"heldout": None, "later": []}
+    return {"checkpoint": {"slug": "a"}, "quantizer": quantizer, **of_draw, "gptq_share": share, "nominal": forms, "coded": forms, **counts, **bits}
 
 
 def certificates(share):
     made = {"checkpoint": {"slug": "a"}, "quantizer": "coded", "value": 4.0, "sampling": "unbiased", "coded_bits_per_param": 2.0, "share_of_training": 0.2}
     made |= {"estimate": {"best": {"value": 3.9}}, "terms": {"loss": 3.2}, "windows": {"pilot": 1, "rest": 9}}
-    made |= {"settings": {"stream_failure_probability": 0.005, "draw_failure_probability": 0.005}}
+    made |= {"also": [], "C": 0.1, "from": 0.0}
+    made |= {"settings": {"method": "geometric", "stream_failure_probability": 0.005, "draw_failure_probability": 0.005}}
     return certificates_text([made], [row(bounds(share=share)), row(bounds("coded"))], "gptq-4")
 
 

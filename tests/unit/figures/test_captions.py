@@ -23,6 +23,7 @@ def test_a_caption_is_what_it_says(path, wildcards):
     # names that a user may give, and that docutils would take for a reference
     config |= {"paper_quantizer": "gptq_", "quantize_with": ["rtn_", "gptq_"]}
     config["certificate"]["quantizer"] = "coded_"
+    config |= {"studies": {"extrapolation": {"nominal_bits": 4.0}}}
     snakemake = SimpleNamespace(wildcards=wildcards, config=config)
     text = jinja2.Template(path.read_text(), undefined=jinja2.StrictUndefined).render(snakemake=snakemake)
     assert len(text.split()) > 20

@@ -8,11 +8,14 @@ import pytest
 from PIL import Image
 
 from scalebound.artifacts.family_tables import (
+    ALONG_STREAM,
     BASELINES,
     BOUNDS,
     CERTIFICATES,
     COMPARISON,
     HESSIAN_NODES,
+    ONLINE_LAW,
+    ONLINE_TERMS,
     QUANTIZABILITY,
     SPECTRA,
     TERMS,
@@ -44,6 +47,7 @@ def table():
                     "azuma_bound": 7 - 0.5 * k,
                 }
                 row |= {"vocab_size": 512, "C": 0.14, "sigma": 0.3 + 0.1 * k, "coded_bits_per_param": bits + 0.5, "freedman_bound_coded": 5.9 - 0.5 * k}
+                row |= {"heldout_bound": 4.3 - 0.5 * k if k else np.nan, "online_bound": np.nan, "online_bound_coded": 5.0, **dict.fromkeys(ONLINE_TERMS, 1.0)}
                 row |= {"heldout_loss": 4.1 - 0.5 * k if k else np.nan, "heldout_standard_error": 0.02 if k else np.nan}
                 row |= {"term_parameters_per_token": 0.9, "term_loss_variation": 0.2, "term_smoothing": 0.4, "term_quantization_gap": 0.01, "gptq_share": 1.0}
                 rows.append(row)
@@ -65,6 +69,8 @@ def certificates():
     rows |= {"n_tokens": [20 * size for size in SIZES], "true_risk": np.nan, "trained_risk": np.nan}
     steps = ("paper_recipe", "real_code_length", "geometric", "rate_chosen", "tuned", "estimate", "certificate")
     rows |= {name: np.array(rows["train_loss"]) + 1.4 - 0.1 * k for k, name in enumerate(steps)}
+    rows |= {"without_references": np.array(rows["certificate"]) + 0.3, "heldout_loss": np.nan, "heldout_bound": np.nan}
+    rows |= dict.fromkeys(ONLINE_TERMS, 4.0) | {"train_loss_from_0_5": rows["train_loss"], "certificate_from_0_5": np.array(rows["certificate"]) - 0.1}
     return pd.DataFrame(rows | {"gap_ratio": 0.64, "coded_bits_per_param": 2.5})
 
 
@@ -158,7 +164,29 @@ def ablations():
     return table
 
 
-STUDIES = {"quantizability": quantizability, "spectra": spectra, "hessian": hessian_nodes}
+def along_stream():
+    """Two sizes by four parts, the last of which the smaller one has too few windows for."""
+    rows = [(n, share) for n in SIZES[:2] for share in (0.0, 0.1, 0.5, 0.9)][:-1]
+    table = pd.DataFrame(rows, columns=["n_params", "from"]).assign(checkpoint="c", quantizer="coded", n_tokens=4e5, train_loss=3.0, quantized_loss=3.1, C=0.1)
+    table = table.assign(geometric_bound=4.2, online_bound=3.9, reference_bound=3.6, reference_loss=5 - table["from"])
+    return table.assign(difference_second_moment=4 - 4 * table["from"], mean_largest_difference=3 - table["from"])
+
+
+def online_law():
+    """Two laws, one published bound and a model without, two assumptions each."""
+    rows = [(law, *model, m, start) for law in "ab" for model in (("p-70m", 7e7, 1.7), ("x 7B", 7e9, np.nan)) for m in (0.6, 2.4) for start in (0.0, 0.5)]
+    table = pd.DataFrame(rows, columns=["law", "model", "n_params", "published_gap", "largest", "start"])
+    return table.assign(excess=0.0, n_tokens=20 * table["n_params"], C=0.14, regret=0.4, gap=0.3 * table["largest"], bound=3.0)
+
+
+STUDIES = {
+    "along_stream": along_stream,
+    "online_law": online_law,
+    "gaps": certificates,
+    "quantizability": quantizability,
+    "spectra": spectra,
+    "hessian": hessian_nodes,
+}
 LAWS = {"information": information, "scaling_law": information, "gap_law": gap_law, "overtraining": overtraining, "ablations": ablations}
 TABLES = STUDIES | LAWS | {"trajectory": trajectory, "baselines": baselines, "comparison": comparison, "certificates": certificates, "oracle": known_truth}
 
@@ -187,7 +215,7 @@ def test_only_the_asked_quantizer_is_drawn(name, tmp_path):
     ("make", "columns"),
     [
         *((table, BOUNDS), (comparison, COMPARISON), (certificates, CERTIFICATES), (trajectory, TRAJECTORY), (baselines, BASELINES)),
-        *((quantizability, QUANTIZABILITY), (spectra, SPECTRA), (hessian_nodes, HESSIAN_NODES)),
+        *((along_stream, ALONG_STREAM), (online_law, ONLINE_LAW), (quantizability, QUANTIZABILITY), (spectra, SPECTRA), (hessian_nodes, HESSIAN_NODES)),
     ],
 )
 def test_tables_are_read_back_and_damaged_ones_refused(make, columns, tmp_path):
@@ -245,6 +273,20 @@ def test_what_was_not_run_and_what_is_another_recipe_is_written_beside_the_publi
     compared.loc[1, ["status", "paper_bound", "azuma_bound"]] = ["other recipe", np.nan, np.nan]
     written = [text.get_text() for text in draw(compared, "comparison", "gptq-4", "t").axes[0].texts]
     assert written == ["not all by GPTQ", "not run"]
+
+
+def test_gaps_of_later_parts_are_above_the_loss_there():
+    lines = {line.get_label(): line.get_ydata() for line in draw(certificates(), "gaps", "gptq-4", "t").axes[0].lines}
+    made = certificates()
+    np.testing.assert_allclose(lines["from 0.5 of the stream on"], made["certificate_from_0_5"] - made["train_loss"])
+    assert "bound on the held-out loss" not in lines  # nobody has one
+    np.testing.assert_allclose(lines["certificate without references"] - lines["certificate"], 0.3)
+
+
+def test_a_law_is_drawn_where_a_bound_was_published():
+    (axes,) = draw(online_law(), "online_law", "gptq-4", "t").axes
+    assert [len(line.get_xdata()) for line in axes.lines] == [1] * 5
+    assert axes.lines[-1].get_ydata().tolist() == [1.7]
 
 
 def test_bounds_far_above_log_v_are_marked_and_not_drawn():

@@ -1,6 +1,7 @@
 """Two rows of a table with one weight file: refused before anything is fetched, and found by the audit."""
 
 import json
+from types import SimpleNamespace
 
 import pytest
 
@@ -44,8 +45,11 @@ class Planned:
     """As much of a plan as is asked."""
 
     def __init__(self, rows):
-        self.checkpoints = {("tiny", slug): type("Row", (), {"source": "hub"}) for slug in rows}
-        self.config = type("Config", (), {"hub": type("Hub", (), {"known_equal": {}})})
+        self.rows = [SimpleNamespace(source="hub", family="tiny", slug=slug) for slug in rows]
+        self.config = SimpleNamespace(hub=SimpleNamespace(known_equal={}), families=["tiny"])
+
+    def released_of(self, family):
+        return self.rows
 
 
 @pytest.fixture

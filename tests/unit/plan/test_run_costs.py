@@ -41,6 +41,13 @@ def test_rounding_to_nearest_passes_no_calibration_window():
     assert estimate(PARAMETERS, 0, config("rtn", calibration=1), 6) == estimate(PARAMETERS, 0, config("rtn", calibration=999), 6)
 
 
+def test_a_reference_is_a_second_pass_beside_each_quantized_model():
+    """3 windows of 5 predictions by two quantized models: 30 of the 45 scored tokens twice."""
+    alone, beside = (estimate(PARAMETERS, 0, config("rtn", "rtn"), 6, has_references) for has_references in (False, True))
+    assert beside.operations - alone.operations == 2 * 104 * 30
+    assert beside.score_memory_bytes == pytest.approx(2 * alone.score_memory_bytes, abs=1)
+
+
 def test_half_precision_halves_the_memory_of_scoring_alone():
     full, half = (estimate(PARAMETERS * 100, 0, config("gptq", dtype=dtype), 6) for dtype in BYTES)
     assert half.score_memory_bytes == pytest.approx(full.score_memory_bytes / 2, abs=1)

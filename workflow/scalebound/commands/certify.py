@@ -29,8 +29,8 @@ HOLDS_FOR = "the mean conditional risk of the decoded, smoothed model over the t
 class Settings(Certificate):
     """How to certify, with the grids of every method."""
 
-    ceilings: Grids
-    online: OnlineGrids
+    ceilings: Grids = Grids()
+    online: OnlineGrids = OnlineGrids()
 
 
 def add_arguments(parser):
@@ -48,6 +48,8 @@ def add_arguments(parser):
 
 def run(arguments):
     settings = read_settings(arguments, Settings)
+    if settings.method is None:
+        settings = settings.model_copy(update={"method": "online" if arguments.history else "geometric"})
     roles = ("model", "code", "message", "architecture", "windows", "scores", "history", "averages")
     inputs = {name: path for name in roles if (path := getattr(arguments, name)) is not None}
     folder = Path(arguments.out).parent

@@ -96,8 +96,8 @@ def _print(plan, located, costs, results):
         {
             "checkpoint": slug,
             **_of_configuration(plan.config, row),
-            "references": str(len(_references(plan, row))),
-            **_of_model(located, [slug, *_references(plan, row)], costs[slug], rate),
+            "references": _of_references(located, _references(plan, row)),
+            **_of_model(located.get(slug), costs[slug], rate),
             "done already": _done(plan, results / family / slug),
         }
         for (family, slug), row in plan.checkpoints.items()
@@ -129,14 +129,20 @@ def _of_configuration(config, row):
     return {"step": str(row.step), "tokens seen": short_count(row.tokens_seen), "windows": windows, "tokens scored": short_count(scored)}
 
 
-def _of_model(located, slugs, cost, rate):
+def _of_references(located, slugs):
+    """How many there are, and their size where it is known."""
+    known = slugs and all(slug in located for slug in slugs)
+    return str(len(slugs)) + (f", {_gigabytes(sum(file['size'] for slug in slugs for file in located[slug]['files']))}" if known else "")
+
+
+def _of_model(hub, cost, rate):
     """Sizes of what is stored, operations and hours, where they are known."""
     cells = dict.fromkeys(("download", "memory to score", "to quantize", "results", "operations", "hours"), UNKNOWN)
-    if all(slug in located for slug in slugs):
-        cells["download"] = _gigabytes(sum(file["size"] for slug in slugs for file in located[slug]["files"]))
+    if hub is not None:
+        cells["download"] = _gigabytes(sum(file["size"] for file in hub["files"]))
     if cost is not None:
-        sizes = (cost.download_bytes, cost.score_memory_bytes, cost.quantize_memory_bytes, cost.results_bytes)
-        cells |= dict(zip(cells, map(_gigabytes, sizes))) | {"operations": f"{cost.operations:.1e}", "hours": f"{cost.hours(rate):.2f}"}
+        sizes = {"memory to score": cost.score_memory_bytes, "to quantize": cost.quantize_memory_bytes, "results": cost.results_bytes}
+        cells |= {name: _gigabytes(size) for name, size in sizes.items()} | {"operations": f"{cost.operations:.1e}", "hours": f"{cost.hours(rate):.2f}"}
     return cells
 
 
