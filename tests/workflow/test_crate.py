@@ -152,7 +152,7 @@ def test_the_actions_form_a_closed_chain(graph):
                 external.add(identifier)
             else:
                 assert graph[identifier]["@type"] == "PropertyValue" or identifier in made, (action["@id"], identifier)
-    assert external == {"pkg:pypi/networkx@3.6.1", "#external/config/published_models.tsv"}
+    assert external == {"pkg:pypi/networkx@3.6.1", "#external/config/published_models.tsv", "#external/config/published.tsv"}
     assert external <= set(ids(graph[RUN], "object"))
 
 
