@@ -69,7 +69,7 @@ def rules(plan):
             options=lambda w: {"out": DECODED.format(**vars(w)).rpartition("/")[0]},
             vouches={"decoded": ("config", "weights")},
         ),
-        score(plan, "score_quantized", f"{QUANTIZER}/score", DECODED, windows_of("score"), "run.json", beside_references=True),
+        score(plan, "score_quantized", f"{QUANTIZER}/score", DECODED, windows_of("score"), beside_references=True),
         Rule(
             "bound",
             "bound",
