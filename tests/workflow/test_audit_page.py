@@ -153,6 +153,11 @@ def test_a_certificate_is_shown_with_its_terms_choices_files_and_how_to_verify_i
         numbers = [*content["terms"].values(), content["value"], *content["values"].values(), content["C"], content["choice"]["weight"]]
         numbers += [*content["choice"]["point"].values(), *content["grid_sizes"].values(), content["code_length_bits"]]
         numbers += [content["settings"][name] for name in ("stream_failure_probability", "draw_failure_probability")]
+        # of the online method, and of what is stated beside the certificate
+        numbers += [content["C_reference"], content["choice"]["reference_weight"], len(content["history"]["references"])]
+        numbers += [content["halves"][name] for name in ("reference_loss", "reference_bound", "difference_bound", "mean_largest_difference")]
+        numbers += [other["value"] for other in content["also"]]
+        assert len(content["also"]) == 2
         assert [number for number in numbers if f'<data value="{number!r}">' not in shown] == []
         assert all(file["sha256"] in shown and f"{folder}/{file['name']}" in shown for file in content["files"])
         assert content["holds_for"] in shown

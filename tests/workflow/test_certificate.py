@@ -5,11 +5,12 @@ import shutil
 
 import numpy as np
 import pytest
-from forged_certificates import ATTACKS, Forged, approximate_scores, approximate_windows_called_so
+from forged_certificates import ATTACKS, FILES, Forged, approximate_scores, approximate_windows_called_so
 
 from scalebound import cli
 
 CODED = "results/smoke/smoke-6k/quantizers/coded"
+WRITTEN = ("certificate.json", *(name for name in FILES if name != "scores.parquet"))
 NAMED = {attack: words for attack, (words, _) in ATTACKS.items() if words}
 
 
@@ -64,7 +65,7 @@ def test_a_difference_within_the_tolerance_is_no_difference(forged, capsys):
         assert verify(forged.folder, capsys)[0] == expected
 
 
-@pytest.mark.parametrize("name", ["certificate.json", "model.sbq", "architecture.json", "windows.parquet", "scores.parquet"])
+@pytest.mark.parametrize("name", ["certificate.json", *FILES])
 def test_a_flipped_byte_or_a_missing_file_is_named(forged, capsys, name):
     path = forged.folder / name
     data = bytearray(path.read_bytes())
@@ -125,7 +126,7 @@ def made(finished, forged, monkeypatch):
 
 def test_the_same_files_give_the_same_certificate(made, forged, capsys):
     before = forged.content
-    for name in ("certificate.json", "model.sbq", "architecture.json", "windows.parquet"):
+    for name in WRITTEN:
         (forged.folder / name).unlink()
     status, err = certify(made, {"--scores": forged.folder / "scores.parquet"}, capsys)
     assert (status, err) == (0, "")
@@ -138,14 +139,14 @@ def test_the_same_files_give_the_same_certificate(made, forged, capsys):
 def test_no_certificate_is_made_of_windows_that_are_no_uniform_draw(made, forged, capsys, attack, request):
     attack(forged)
     shutil.copy(forged.folder / "windows.parquet", forged.folder.parent / "drawn.parquet")
-    for name in ("certificate.json", "model.sbq", "architecture.json", "windows.parquet"):
+    for name in WRITTEN:
         (forged.folder / name).unlink()
     files = {"--windows": forged.folder.parent / "drawn.parquet", "--scores": forged.folder / "scores.parquet"}
     status, err = certify(made, files, capsys)
     assert status == 1
     assert "sampling 'approximate': its windows are no uniform draw" in err
     assert str(files[f"--{request.node.callspec.id}"]) in err
-    assert not {path.name for path in forged.folder.iterdir()} & {"certificate.json", "model.sbq", "architecture.json", "windows.parquet"}
+    assert not {path.name for path in forged.folder.iterdir()} & set(WRITTEN)
 
 
 def test_scores_that_lie_elsewhere_are_refused_before_anything_is_computed(made, forged, capsys):

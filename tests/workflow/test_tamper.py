@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
-from forged_certificates import ATTACKS, Forged, value_and_its_kin_lowered
+from forged_certificates import ATTACKS, FILES, Forged, value_and_its_kin_lowered
 from snakemake.utils import update_config
 from workspace import ROOT
 
@@ -70,7 +70,7 @@ def forge_certificate(workspace, attack):
     forged = Forged(workspace.path(CERTIFICATE), workspace.path(f"{CODED}/quantize/codes.safetensors"))
     attack(forged)
     forged.save()
-    for name in ("certificate.json", "model.sbq", "architecture.json", "windows.parquet", "scores.parquet"):
+    for name in ("certificate.json", *FILES):
         forge(workspace, f"{CERTIFICATE}/{name}")
 
 

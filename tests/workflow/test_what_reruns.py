@@ -1,6 +1,6 @@
 """Which jobs a change reruns: none too few (stale results) and none too many (lost hours)."""
 
-LAWS = ("information", "scaling_law", "gap_law", "overtraining", "ablations")
+LAWS = ("information", "scaling_law", "gap_law", "overtraining", "ablations", "along_stream")
 NEW_ROW = "smoke-6k-early\tsmoke\ttrained\tsmoke-6k\tstep32\t32\t16384\tsmoke-sources\n"
 
 
@@ -17,12 +17,13 @@ def test_a_new_row_runs_its_own_chain_only(finished_copy):
     jobs = finished_copy.pending()
     own = [log for _, log in jobs if log.startswith("results/smoke/smoke-6k-early/")]
     rest = {log for _, log in jobs if not log.startswith("results/smoke/smoke-6k-early/")}
-    # resolve, four draws, the checkpoint's score; for two quantizers quantize, encode, decode, score, bound; for the coded one
-    # compress in place of quantize and encode; for the certificate a score and itself; two held-out scores and the baseline;
-    # input moments and Hessian; references and ablations; no trajectory, which is that of the run's latest row
-    assert len(own) == 6 + 2 * 5 + 4 + 2 + 3 + 2 + 2
+    # resolve, history, four draws, the checkpoint's score; a score beside references and the price that it gives; for two quantizers
+    # quantize, encode, decode, score, bound; for the coded one compress in place of quantize and encode; for the certificate a score
+    # and itself; two held-out scores and the baseline; input moments and Hessian; references and ablations; no trajectory, which is
+    # that of the run's latest row
+    assert len(own) == 7 + 2 + 2 * 5 + 4 + 2 + 3 + 2 + 2
     # and what is about the whole family: its saved configuration and rows, its table, its figures
-    figures = {f"results/smoke/figures/{name}.log" for name in ("bounds_by_size", "terms", "loss_variation", "rates", "certificates", "baselines")}
+    figures = {f"results/smoke/figures/{name}.log" for name in ("bounds_by_size", "terms", "loss_variation", "rates", "certificates", "gaps", "baselines")}
     figures |= {f"results/smoke/figures/{name}.log" for name in ("quantizability", "spectra", "hessian", *LAWS)}
     tables = ("config", "bounds", "certificates", "baselines", "quantizability", "spectra", "hessian", "hessian_nodes", "loss_curves", *LAWS)
     assert rest == {*(f"results/smoke/{name}.log" for name in tables), *figures}
@@ -53,11 +54,19 @@ def test_an_edit_of_scoring_reruns_its_stages_and_what_follows(finished_copy):
     assert not {"train_smoke_6k", "tokenize", "tokenizer", "documents", "sample", "resolve", "heldout"} & changed
 
 
+def test_an_edit_of_references_leaves_scores_without_them_alone(finished_copy):
+    finished_copy.edit("workflow/scalebound/models/references.py", "if step == 0:", "if step < 1:")
+    changed = rules(finished_copy.pending())
+    assert {"score_calibration", "price", "compress", "score_quantized", "score_certify", "certify"} <= changed
+    assert not {"train_smoke_6k", "resolve", "history", "sample", "score", "score_heldout", "quantize", "score_trajectory"} & changed
+
+
 def test_an_edited_formula_reruns_bounds_only(finished_copy):
     """The table of certificates shows bounds beside them; no certificate is made again."""
     finished_copy.edit("workflow/scalebound/bounds/azuma.py", "np.sqrt(c / 2)", "np.sqrt(c / 2.0)")
     studies = {"bound_trajectory", "trajectory_table", "baseline", "baselines_table", "quantizability_table"}
     studies |= {"loss_curves", "scaling_law", "information_table", "gap_law_table", "overtraining_table", "references", "ablate", "ablations_table"}
+    studies |= {"along_stream_table"}
     assert rules(finished_copy.pending()) == {"bound", "table", "certificates", "figures"} | studies
 
 

@@ -340,16 +340,42 @@ def _current_code(stage, chosen):
 
 
 def _positions(jobs):
-    """{stage: place in an order in which each stage comes after those whose outputs it reads}; 0 for all if there is none."""
-    makers = {path: job.stage for job in jobs for path in job.outputs}
+    """{stage: place in an order in which each stage comes after those whose outputs it reads}; 0 for all if there is none.
+
+    Stages may read each other's outputs: a code has its price from scores, and its model is scored. Of these, the one whose last job
+    has less behind it comes first.
+    """
+    makers = {path: job for job in jobs for path in job.outputs}
     before = {stage: set() for stage in sorted({job.stage for job in jobs})}
     for job in jobs:
-        before[job.stage] |= {makers[path] for path in job.inputs} - {job.stage}
+        before[job.stage] |= {makers[path].stage for path in job.inputs} - {job.stage}
     try:
-        order = TopologicalSorter({stage: sorted(stages) for stage, stages in before.items()}).static_order()
-        return {stage: place for place, stage in enumerate(order, start=1)}
+        last = _last_depths(jobs, makers)
+        behind = {stage: _reached(stage, before) for stage in before}
+        kept = {stage: sorted(o for o in others if stage not in behind[o] or last[o] < last[stage]) for stage, others in before.items()}
+        return {stage: place for place, stage in enumerate(TopologicalSorter(kept).static_order(), start=1)}
     except CycleError:
         return dict.fromkeys(before, 0)
+
+
+def _last_depths(jobs, makers):
+    """{stage: the number of jobs in the longest chain that leads to one of its jobs}."""
+    reads, depths, last = {job.path: sorted({makers[path].path for path in job.inputs}) for job in jobs}, {}, {}
+    for path in TopologicalSorter(reads).static_order():
+        depths[path] = 1 + max((depths[other] for other in reads[path]), default=0)
+    for job in jobs:
+        last[job.stage] = max(depths[job.path], last.get(job.stage, 0))
+    return last
+
+
+def _reached(stage, before):
+    """All stages whose outputs a stage follows from."""
+    found, pending = set(), [stage]
+    while pending:
+        new = before[pending.pop()] - found
+        found |= new
+        pending += new
+    return found
 
 
 def _flatten(value, name=""):

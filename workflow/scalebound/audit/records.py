@@ -15,7 +15,7 @@ from scalebound.audit.identities import read_identity
 from scalebound.errors import InputError
 
 # stages that read what a user or a hub gives
-FROM_OUTSIDE = ("resolve", "score", "quantize", "references", "moments", "hessian", "compare", "gap-law", "overtraining")
+FROM_OUTSIDE = ("resolve", "score", "score-references", "quantize", "references", "moments", "hessian", "compare", "gap-law", "overtraining", "online-law")
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ import numpy as np
 from markupsafe import Markup
 
 from scalebound.artifacts.family_tables import RECIPE_SHARE
+from scalebound.artifacts.scores import STAGES
 from scalebound.audit.page import charts
 from scalebound.audit.page.values import anchor, number, short, significant, whole
 from scalebound.bounds import freedman, geometric, smoothing
@@ -137,7 +138,7 @@ def formulas(section, checkpoint, folder):
     """The formulas with the numbers put in, computed again from the scores at the recorded alpha and s."""
     data = section.json(f"{folder}/bound/bounds.json", "bound")
     plain, _ = section.table(f"{checkpoint}/score/scores.parquet", "score")
-    quantized, _ = section.table(f"{folder}/score/scores.parquet", "score")
+    quantized, _ = section.table(f"{folder}/score/scores.parquet", STAGES)
     given = _Given(data, plain["nll"].to_numpy(), quantized["nll"].to_numpy(), quantized["entropy"].to_numpy())
     made = {"paper": given.paper, "freedman": given.freedman, "geometric": given.geometric, "azuma": given.azuma}
     return {"lengths": [{"name": length, "lines": [_formula(given, data[length], length, name, made[name]) for name in NAMES]} for length in LENGTHS]}

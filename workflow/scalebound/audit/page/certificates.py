@@ -9,8 +9,8 @@ from scalebound.audit.page.values import anchor, number, short, significant, siz
 TERMS = (
     ("loss", charts.GREY, "loss of the decoded model", "mean over the windows that are not the pilot"),
     ("smoothing", charts.SKY, "smoothing", "what mixing in the uniform distribution costs"),
-    ("generalization", charts.BLUE, "generalization", "(G) or (F) less the smoothed loss: the price of the code length and of the grids"),
-    ("linearization", charts.ORANGE, "linearization", "a tangent in place of (G), so that a mean over windows bounds it"),
+    ("generalization", charts.BLUE, "generalization", "(G), (F) or (D) less the smoothed loss: the price of the code length and of the grids"),
+    ("linearization", charts.ORANGE, "linearization", "a tangent in place of (G) or (D), so that a mean over windows bounds it"),
     ("sampling", charts.VERMILION, "sampling", "windows in place of the whole stream, at its share of the failure probability"),
 )
 STEPS = (
@@ -20,7 +20,7 @@ STEPS = (
     ("tuned", ("codes", "tuned")),
     ("estimate", ("on the draw of", "the certificate")),
 )
-_METHODS = {"geometric": "geometric mean (G)", "freedman": "Freedman (F)"}
+_METHODS = {"online": "online reference (D)", "geometric": "geometric mean (G)", "freedman": "Freedman (F)"}
 _CONFIDENCE = {"betting": "betting", "empirical_bernstein": "empirical Bernstein", "hoeffding": "Hoeffding"}
 
 
@@ -106,11 +106,36 @@ def _facts(data):
         ("training predictions n", whole(data["tokens"])),
         ("vocabulary V", whole(data["vocab_size"])),
         ("C, the price of code length and grids", significant(data["C"], 5)),
+        *(_online(data) if settings["method"] == "online" else ()),
+        *(_beside(other) for other in data["also"]),
     ]
+
+
+def _online(data):
+    """What (D) compares with, and the halves that it is the sum of before windows take the place of the stream."""
+    halves, references = data["halves"], data["history"]["references"]
+    return [
+        ("references, earlier models of the run", whole(len(references))),
+        ("C of the reference, the price of its grids", significant(data["C_reference"], 5)),
+        ("loss of the references", number(halves["reference_loss"], 4)),
+        ("bound on that loss", number(halves["reference_bound"], 4)),
+        ("decoded model less references, both smoothed", number(halves["difference"], 4)),
+        ("bound on that difference, which pays for the code", number(halves["difference_bound"], 4)),
+        ("mean square of that difference", significant(halves["difference_second_moment"], 4)),
+        ("mean largest difference that could occur", number(halves["mean_largest_difference"], 4)),
+    ]
+
+
+def _beside(other):
+    """A statement that holds with the same probability for itself, and was not what was decided on in advance."""
+    method = _METHODS.get(other["settings"]["method"], str(other["settings"]["method"]))
+    part = f"from a share of {other['from']:g} of the stream on" if other["from"] else "the whole stream"
+    return f"beside it: {method}, {part}", number(other["value"], 4)
 
 
 def _choices(data):
     """[(what, chosen value, points of its grid)]: C pays for the grids; weight and bet concern the draw alone."""
     grids, choice = data["grid_sizes"], data["choice"]
     rows = [(name, significant(value), whole(grids[name])) for name, value in choice["point"].items()]
-    return [*rows, ("weight of the tangent", significant(choice["weight"]), None), ("ceiling of the bet", significant(choice["bet_ceiling"]), None)]
+    names = {"reference_weight": "weight of the reference's tangent", "weight": "weight of the tangent", "bet_ceiling": "ceiling of the bet"}
+    return [*rows, *((title, significant(choice[name]), None) for name, title in names.items() if name in choice)]

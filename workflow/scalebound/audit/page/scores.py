@@ -4,7 +4,7 @@ from pathlib import PurePosixPath
 
 import numpy as np
 
-from scalebound.artifacts.scores import scores_of
+from scalebound.artifacts.scores import STAGES, scores_of
 from scalebound.audit.page import charts
 from scalebound.audit.page.text import TokenNumbers, TokenText
 from scalebound.audit.page.values import number, whole
@@ -18,7 +18,7 @@ _QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
 def quantized_scores(section, checkpoint, folder):
     """Losses of the quantized beside those of the plain model, token by token the same windows."""
     plain, quantized = (losses_of(section, f"{base}/score/scores.parquet") for base in (checkpoint, folder))
-    _, made = section.table(f"{folder}/score/scores.parquet", "score")
+    _, made = section.table(f"{folder}/score/scores.parquet", STAGES)
     edges = np.linspace(0, max(plain.max(), quantized.max()), BINS + 1)
     label = f"Histogram of token losses in nats: plain model, mean {plain.mean():.3f}; quantized model, mean {quantized.mean():.3f}"
     series = [(_shares(plain, edges), charts.SKY, True), (_shares(quantized, edges), charts.VERMILION, False)]
@@ -65,7 +65,7 @@ def worst_windows(section, checkpoint):
 
 def losses_of(section, path):
     """float64 [windows, predictions] of a scores.parquet, whose rows are in the order of windows and positions."""
-    table, _ = section.table(path, "score")
+    table, _ = section.table(path, STAGES)
     losses, _ = scores_of(table, section.name(path))
     if not np.isfinite(losses).all():
         raise ValueError(f"{section.name(path)}: a loss is not finite")
