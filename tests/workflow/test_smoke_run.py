@@ -225,3 +225,28 @@ def test_tables_that_a_study_reads_are_not_taken_for_the_studies_that_they_come_
     assert audit(finished_copy.path("results"), workers=1, numbers=False).findings == []
     finished_copy.path("results/smoke/figures/gap_law.pdf").unlink()
     assert {finding.path for finding in audit(finished_copy.path("results"), workers=1, numbers=False).findings} == {"results/smoke/figures/gap_law.pdf"}
+
+
+def test_the_online_bound_of_the_whole_stream_is_where_its_parts_begin(finished):
+    """From share 0 on, along_stream.csv has the numbers of bounds.csv; later parts count fewer positions at the same code."""
+    along = pd.read_csv(finished.path("results/smoke/along_stream.csv"))
+    bounds = pd.read_csv(finished.path("results/smoke/bounds.csv")).query("quantizer == 'coded'").set_index("checkpoint")
+    for slug, rows in along.groupby("checkpoint"):
+        first, wanted = rows.iloc[0], bounds.loc[slug]
+        assert first["from"] == 0
+        for mine, theirs in (("online_bound", "online_bound_coded"), ("geometric_bound", "geometric_bound_coded"), ("train_loss", "train_loss")):
+            assert first[mine] == pytest.approx(wanted[theirs], rel=1e-9)
+        np.testing.assert_allclose(rows["C"] * (1 - rows["from"]), first["C"], rtol=0.01)
+        # references get better along the stream, and closer to the final model
+        assert rows["reference_loss"].iloc[-1] < rows["reference_loss"].iloc[0] - 0.5
+        assert rows["difference_second_moment"].iloc[-1] < rows["difference_second_moment"].iloc[0] / 4
+
+
+def test_references_pay_for_themselves(finished):
+    """At the same model, code and data, (D) lies below (G) and (F) at nominal bits; the certificate below that without references."""
+    bounds = pd.read_csv(finished.path("results/smoke/bounds.csv"))
+    assert (bounds["online_bound"] < bounds["geometric_bound"]).all()
+    assert (bounds["geometric_bound"] < bounds["freedman_bound"]).all()
+    certificates = pd.read_csv(finished.path("results/smoke/certificates.csv"))
+    assert (certificates["certificate"] < certificates["without_references"]).all()
+    assert (certificates["method"] == "online").all()
