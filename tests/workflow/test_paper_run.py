@@ -11,10 +11,15 @@ from hub_server import HubServer
 from released_models import ROW_TOKENS, ROWS_PER_STEP, checkpoint_files, stream_files
 from workspace import Workspace
 
+from scalebound.artifacts.family_tables import ONLINE_TERMS
+
 CONFIG = "config/pythia.yaml"
 HEADER = "slug\tfamily\tsource\trepo\trevision\tstep\ttokens_seen\tstream\tnote\n"
 PREDICTIONS = ROWS_PER_STEP * (ROW_TOKENS - 1)
 STANDARD, DEDUPED = "EleutherAI/pythia-70m", "EleutherAI/pythia-160m-deduped"
+# two steps are what they should be, and the earlier one, which is there as a reference alone, is not
+LATER_REFERENCE, NO_REFERENCE = "EleutherAI/pythia-410m", "EleutherAI/pythia-1b"
+REFERENCE = "eleutherai--pythia-70m-step1"
 
 
 # of the rows of the second model's first step, those that were read for the first time
@@ -35,6 +40,8 @@ def released(tmp_path_factory):
         made = {seed: checkpoint_files(folder / f"sharded{seed}", seed) for seed in (1, 2, 3)}
         # a wrong upload beside the right ones: the last step's weights under the name of an earlier one
         hub.add_model(STANDARD, {name: made[seed] for name, seed in seeds.items()} | {"step3": made[3]})
+        hub.add_model(LATER_REFERENCE, {"step1": made[3], "step2": made[2], "main": made[3]})
+        hub.add_model(NO_REFERENCE, {"step2": made[2], "main": made[3]})
         made = {seed: checkpoint_files(folder / f"bin{seed}", 10 + seed, "bin") for seed in (1, 2)}
         hub.add_model(DEDUPED, {"step1": made[1], "main": made[2]})
         tokens = {}
@@ -96,6 +103,37 @@ def test_everything_after_fetching_ran_without_the_hub(paper_run):
     assert table["train_loss"].between(np.log(50304) - 0.5, np.log(50304) + 0.5).all()
 
 
+def test_an_earlier_step_is_the_reference_of_rows_that_it_had_not_seen(paper_run, released):
+    hub, _ = released
+    history = json.loads(paper_run.path("results/pythia/pythia-70m/resolve/history.json").read_text())
+    (reference,) = history["references"]
+    assert (reference["step"], reference["first_row"], history["averages"]) == (1, ROWS_PER_STEP, {})
+    assert reference["hub"]["commit"] == hub.repos["models", STANDARD]["branches"]["step1"]
+    assert paper_run.path(f"results/references/{REFERENCE}/fetch/fetched.json").exists()
+    # the first step of the other model has none before it
+    assert not paper_run.path("results/pythia/pythia-160m/resolve/history.json").exists()
+
+    rows = pq.read_table(paper_run.path("results/pythia/pythia-70m/sample/score/windows.parquet"))["row"].to_numpy()
+    scores = pq.read_table(paper_run.path("results/pythia/pythia-70m/quantizers/gptq-4/score/scores.parquet")).to_pandas()
+    unseen = np.repeat(rows >= ROWS_PER_STEP, ROW_TOKENS - 1)
+    assert 0 < unseen.mean() < 1
+    np.testing.assert_array_equal(scores["reference"], unseen.astype(int))
+    # uniform over the output entries before it, and its own losses from there on
+    uniform = np.isclose(scores["reference_nll"], np.log(50304), atol=1e-6)
+    assert uniform[~unseen].all()
+    assert not uniform[unseen].all()
+
+
+def test_bounds_are_online_where_there_is_a_reference(paper_run):
+    table = pd.read_csv(paper_run.path("results/pythia/bounds.csv")).set_index("checkpoint")
+    columns = ["online_bound", "online_bound_coded", *ONLINE_TERMS]
+    assert np.isfinite(table.loc["pythia-70m", columns].astype(float)).all()
+    assert table.loc["pythia-160m", columns].isna().all()
+    # the halves of the bound are each above what they bound
+    assert table.loc["pythia-70m", "reference_bound"] > table.loc["pythia-70m", "reference_loss"]
+    assert table.loc["pythia-70m", "online_bound"] > table.loc["pythia-70m", "quantized_loss"]
+
+
 def test_windows_are_rows_that_the_checkpoint_saw(paper_run):
     for slug, stream, first_time in (("pythia-70m", "standard", 2 * ROWS_PER_STEP), ("pythia-160m", "deduped", FIRST_PASS)):
         table = pq.read_table(paper_run.path(f"results/pythia/{slug}/sample/score/windows.parquet"))
@@ -137,7 +175,7 @@ def test_the_audit_accepts_it(paper_run):
 
 
 def test_the_plan_says_what_it_will_take(paper_run):
-    for word in ("pythia-70m", "download", "scored", "hours in all", "nothing"):
+    for word in ("pythia-70m", "references", "download", "scored", "hours in all", "nothing"):
         assert word in paper_run.planned
     assert "Traceback" not in paper_run.planned
 
@@ -160,15 +198,18 @@ def test_a_hub_that_does_not_answer_is_asked_once(workspace, tmp_path, targets):
 
 
 @pytest.mark.parametrize(
-    ("step", "fragments"),
+    ("repo", "step", "references", "fragments"),
     [
-        (3, ["weight file(s) of step 3", "main", "wrong upload"]),
-        (8, ["no such revision", "step4"]),
+        (STANDARD, 3, 0, ["weight file(s) of step 3", "main", "wrong upload"]),
+        (STANDARD, 8, 0, ["no such revision", "step4"]),
+        (LATER_REFERENCE, 2, 12, [f"{LATER_REFERENCE} at step1", "main", "wrong upload"]),
+        (NO_REFERENCE, 2, 12, [f"{NO_REFERENCE} at step1", "no such revision"]),
     ],
 )
-def test_a_branch_that_is_wrong_or_missing_ends_the_run(released, workspace, tmp_path, step, fragments):
+def test_a_branch_that_is_wrong_or_missing_ends_the_run(released, workspace, tmp_path, repo, step, references, fragments):
     hub, _ = released
-    prepare(workspace, row("pythia-70m", STANDARD, step, "pile-standard"))
+    prepare(workspace, row("pythia-70m", repo, step, "pile-standard"))
+    workspace.edit(CONFIG, "references: 12", f"references: {references}")
     done = run(workspace, hub.endpoint, tmp_path / "home")
     text = done.stdout + done.stderr
     assert done.returncode != 0

@@ -89,7 +89,7 @@ def _configuration(hub, attempts, offline):
 
 
 def _print(plan, located, costs, results):
-    console = Console(width=None if os.isatty(1) else 132)
+    console = Console(width=None if os.isatty(1) else 150)
     known = [cost for cost in costs.values() if cost is not None]
     device, rate = _measured(plan.config.scoring) if known else (None, None)
     rows = [
