@@ -391,9 +391,9 @@ ATTACKS = {
     a_window_beside_a_later_reference: ("it has seen it", "it has seen it"),
     references_that_have_seen_their_rows: ("it has seen it", "it has seen it"),
     # who has the folder alone cannot know when weights were kept; training's own list can
-    steps_relabelled: (None, "a copy of"),
+    steps_relabelled: (None, "history that of"),
     fewer_rows_a_step: ("rows of a step", "rows of a step"),
-    other_references: ("a token differs under its reference", "a copy of"),
+    other_references: ("a token differs under its reference", "a copy of results/training"),
     better_references: ("a token differs under its reference", None),
     smaller_largest_differences: ("a largest difference is too small", None),
     reference_weight_chosen_on_the_rest: ("choice.reference_weight", "choice.reference_weight"),

@@ -72,7 +72,13 @@ def test_a_reference_that_is_not_earlier_is_refused(run, steps):
 
 def test_averages_of_another_run_are_refused(run):
     save_file({"5/w": np.zeros(3, np.float32)}, run / "averages.safetensors")
-    with pytest.raises(InputError, match="The file was altered"):
+    with pytest.raises(InputError, match="It is not what training wrote"):
+        made(run)
+
+
+def test_averages_that_training_does_not_list_are_refused(run):
+    (run / "checkpoints.json").write_text(json.dumps({"identity": {"stage": "train"}, "files": []}))
+    with pytest.raises(InputError, match="says None"):
         made(run)
 
 

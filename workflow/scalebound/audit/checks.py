@@ -163,7 +163,13 @@ def check_true_risk(job, folder):
     wanted |= {"value": risk["means"]["smoothed_risk"], "margin": certificate["value"] - risk["value"]}
     found = [Finding(name, f"{key} {value}", f"{risk[key]}") for key, value in wanted.items() if risk[key] != value]
     for stated, other in zip(risk["also"], certificate["also"], strict=True):
-        wanted = {"from": other["from"], "alpha": other["choice"]["point"]["alpha"], "tokens": other["tokens"], "certificate": other["value"]}
+        wanted = {
+            "method": other["settings"]["method"],
+            "from": other["from"],
+            "alpha": other["choice"]["point"]["alpha"],
+            "tokens": other["tokens"],
+            "certificate": other["value"],
+        }
         wanted |= {"margin": other["value"] - stated["value"]}
         found += [Finding(name, f"beside it, {key} {value}", f"{stated[key]}") for key, value in wanted.items() if stated[key] != value]
     least = min(risk["means"][key] for key in ("trained_risk", "decoded_risk", "smoothed_risk"))

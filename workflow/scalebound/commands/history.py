@@ -58,10 +58,12 @@ def compute(inputs, settings):
 
 def _averages(inputs, steps):
     (listing,), (averages,) = inputs["listing"], inputs["averages"]
+    listed = {}
     for file in read_json(listing, "train", {"files": list})["files"]:
         check_keys(file, {"name": str, "sha256": str}, listing)
-        if file["name"] == Path(averages).name and file["sha256"] != (found := file_sha256(averages)):
-            raise InputError(averages, f"sha256 {found}, {listing} says {file['sha256']}", "The file was altered: train the run again")
+        listed[file["name"]] = file["sha256"]
+    if listed.get(Path(averages).name) != (found := file_sha256(averages)):
+        raise InputError(averages, f"sha256 {found}, {listing} says {listed.get(Path(averages).name)}", "It is not what training wrote: train the run again")
     try:
         with safe_open(averages, framework="numpy") as file:
             kept = {int(name.partition("/")[0]) for name in file.keys()}  # noqa: SIM118 (safe_open is not iterable)
