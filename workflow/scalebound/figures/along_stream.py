@@ -39,5 +39,7 @@ def draw(table):
         for axes in panels[:, 0]:
             axes.set_ylabel("Nats per token")
         panels[0][1].set_yscale("log")
+        panels[0][1].yaxis.set_major_locator(mpl.ticker.LogLocator(subs=(1, 2, 5)))
         panels[0][1].yaxis.set_major_formatter(mpl.ticker.FormatStrFormatter("%g"))
+        panels[0][1].yaxis.set_minor_formatter(mpl.ticker.NullFormatter())
         return drawn
