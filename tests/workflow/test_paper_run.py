@@ -209,7 +209,9 @@ def test_a_hub_that_does_not_answer_is_asked_once(workspace, tmp_path, targets):
 def test_a_branch_that_is_wrong_or_missing_ends_the_run(released, workspace, tmp_path, repo, step, references, fragments):
     hub, _ = released
     prepare(workspace, row("pythia-70m", repo, step, "pile-standard"))
-    workspace.edit(CONFIG, "references: 12", f"references: {references}")
+    workspace.edit(
+        CONFIG, "  pythia: {powers_of_two_to: 512, every: 1000, references: 12}", f"  pythia: {{powers_of_two_to: 512, every: 1000, references: {references}}}"
+    )
     done = run(workspace, hub.endpoint, tmp_path / "home")
     text = done.stdout + done.stderr
     assert done.returncode != 0

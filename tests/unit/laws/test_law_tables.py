@@ -7,7 +7,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from scalebound.artifacts.family_tables import TERMS
+from scalebound.artifacts.family_tables import ONLINE_TERMS, TERMS
 from scalebound.artifacts.parquet import write_parquet
 from scalebound.commands import gap_law, loss_curves, overtraining
 from scalebound.commands.arguments import read_json_option
@@ -20,6 +20,10 @@ STEPS = np.arange(1, 101) * 100
 MODELS = "name\tn_params\tn_tokens\tsource\nbig\t1e9\t2e10\tmade up\n"
 
 
+# of checkpoints without references there is nothing to say
+ONLINE = dict.fromkeys(("online_bound", "online_bound_coded", *ONLINE_TERMS), np.nan) | {"without_references": np.nan}
+
+
 def read(text):
     return pd.read_csv(io.StringIO(text))
 
@@ -29,7 +33,7 @@ def bounds(tmp_path):
     """bounds.csv of four checkpoints: one of a recorded run, one of a run of two epochs, two steps of a released model."""
     rows = [("run", 500, 10_000, 2.0), ("twice", 500, 5_000, 2.5), ("org-1", 9_000, 20_000, 3.0), ("org-2", 9_000, 180_000, 2.0)]
     table = pd.DataFrame(rows, columns=["checkpoint", "n_params", "n_tokens", "train_loss"]).assign(quantizer="gptq-4", vocab_size=64, sigma=0.4, C=0.1)
-    table = table.assign(heldout_loss=2.1, heldout_standard_error=0.1)
+    table = table.assign(heldout_loss=2.1, heldout_standard_error=0.1, heldout_bound=2.4, **ONLINE)
     table = table.assign(
         paper_bound=table["train_loss"] + 1,
         azuma_bound=6.0,
@@ -38,6 +42,7 @@ def bounds(tmp_path):
         gptq_share=1.0,
         heldout_loss=2.1,
         heldout_standard_error=0.1,
+        heldout_bound=2.4,
     )
     table.assign(**dict.fromkeys(TERMS, 0.2)).to_csv(tmp_path / "bounds.csv", index=False)
     return tmp_path / "bounds.csv"

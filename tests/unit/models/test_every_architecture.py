@@ -153,7 +153,7 @@ def quantize_and_decode(model, described, tokens, folder):
 def compress_and_decode(described, tokens, folder):
     """Rounding at a rate and a few steps of tuning give codes that survive their message."""
     model, predictions = load(folder), 20 * described["n_params"]
-    settings = RateSettings(sensitivity_windows=2, tuning={"share_of_training": TUNED_STEPS * 2 * INPUTS / predictions})
+    settings = RateSettings(exchange=6.5, sensitivity_windows=2, tuning={"share_of_training": TUNED_STEPS * 2 * INPUTS / predictions})
     found = compress(model, described["parameters"], settings, tokens, tokens, predictions)
     assert found.tuned_tokens == TUNED_STEPS * 2 * INPUTS
     data, _ = rate_message.encode(found.tensors, described)

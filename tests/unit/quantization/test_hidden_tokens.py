@@ -74,7 +74,7 @@ def on_a_fixed_grid(model, saved, method, bits):
 
 def at_a_rate(model, saved, offset):
     # one step of tuning: without any, the search would go on from this offset until the price turns
-    settings = RateSettings(sensitivity_windows=8, step_offsets=(offset,), tuning={"share_of_training": 0.0015, "learning_rate": 1e-9})
+    settings = RateSettings(exchange=6.5, sensitivity_windows=8, step_offsets=(offset,), tuning={"share_of_training": 0.0015, "learning_rate": 1e-9})
     found = compress(model, saved.architecture["parameters"], settings, CALIBRATION, CALIBRATION, 20_000)
     return through_message(found.tensors, saved.architecture)
 

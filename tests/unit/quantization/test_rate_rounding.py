@@ -14,7 +14,7 @@ from scalebound.quantization.rate.rounding import Order
 from scalebound.quantization.rate.steps import exponents, step_sizes
 from scalebound.scoring.scoring import score
 
-SETTINGS = RateSettings(sensitivity_windows=4, exponent_stride=1)
+SETTINGS = RateSettings(exchange=6.5, sensitivity_windows=4, exponent_stride=1)
 
 
 def moments(columns, seed):

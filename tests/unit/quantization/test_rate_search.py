@@ -67,7 +67,14 @@ def test_a_price_that_hardly_moves_ends_the_search_of_a_model_that_is_not_lost()
 
 
 def compressed(saved, load, calibration, **settings):
-    return compress(load(saved.folder), saved.architecture["parameters"], RateSettings(sensitivity_windows=4, **settings), calibration, calibration[:0], 20_000)
+    return compress(
+        load(saved.folder),
+        saved.architecture["parameters"],
+        RateSettings(**{"exchange": 6.5, "sensitivity_windows": 4} | settings),
+        calibration,
+        calibration[:0],
+        20_000,
+    )
 
 
 def test_without_tuning_the_default_offset_is_where_the_search_begins(saved_neox, load, calibration):
@@ -100,11 +107,11 @@ def test_the_command_prints_the_notice(saved_neox, load, capsys, tmp_path):
     atomic.write_json(tmp_path / "resolved.json", {"identity": {"stage": "resolve"}, "folder": str(saved_neox.folder), "files": files, "vocab_size": 61})
     own = sampled(load(saved_neox.folder))
     windows.write(tmp_path / "windows.parquet", np.arange(len(own)), own, {"stage": "sample"})
-    settings = {"step_offsets": [60], "sensitivity_windows": 4, "tuning": {"share_of_training": 0.001, "learning_rate": 1e-9}}
+    settings = {"exchange": 6.5, "step_offsets": [60], "sensitivity_windows": 4, "tuning": {"share_of_training": 0.001, "learning_rate": 1e-9}}
     outputs = {"out": tmp_path / "codes.safetensors", "out_message": tmp_path / "model.sbq", "out_report": tmp_path / "code.json"}
     inputs = {"model": tmp_path / "resolved.json", "architecture": tmp_path / "architecture.json", "predictions": 200_000}
     given = {"calibration": tmp_path / "windows.parquet", "tuning": tmp_path / "windows.parquet"}
-    command.run(SimpleNamespace(settings=json.dumps(settings), **inputs, **given, **outputs))
+    command.run(SimpleNamespace(settings=json.dumps(settings), price=None, **inputs, **given, **outputs))
     found = json.loads((tmp_path / "code.json").read_text())
     assert found["candidates"][found["chosen"]]["loss"] > found["model_loss"] + FAR_WORSE
     assert capsys.readouterr().out.startswith("notice: the chosen code has a loss of ")

@@ -33,9 +33,24 @@ if __name__ == "__main__":
 def test_only_fetching_uses_the_network(finished_copy):
     records = sorted(finished_copy.path("results").rglob("*run.json"))
     jobs = {job["stage"]: job for job in map(json.loads, (path.read_text() for path in records)) if job["stage"] != "fetch-corpus"}
-    order = ["documents", "tokenizer", "tokenize", "train", "resolve", "sample", "quantize", "compress", "encode", "decode", "score"]
+    order = [
+        "documents",
+        "tokenizer",
+        "tokenize",
+        "train",
+        "resolve",
+        "history",
+        "sample",
+        "quantize",
+        "compress",
+        "encode",
+        "decode",
+        "score",
+        "score-references",
+        "price",
+    ]
     order += ["bound", "certify", "table", "certificates", "score-trajectory", "bound-trajectory", "trajectory", "heldout", "baseline", "baselines"]
-    order += ["references", "ablate", "ablations", "loss-curves", "scaling-law", "information", "gap-law", "overtraining"]
+    order += ["references", "ablate", "ablations", "loss-curves", "scaling-law", "information", "gap-law", "overtraining", "along-stream", "online-law"]
     order += ["quantizability", "moments", "spectra", "hessian", "hessian-summary", "hessian-nodes", "figures"]
     commands = [[stage, *jobs[stage]["arguments"]] for stage in order]
     assert set(jobs) == {*order, "resolved-config"}

@@ -36,8 +36,10 @@ NEEDS = {
 # of each of `also`: the same with another method, or of positions from another share of the stream on
 STATEMENT = ("kind", "value", "values", "terms", "C", "choice", "range", "estimate", "windows", "grid_sizes", "tokens", "settings", "from", "first_row")
 # what (D) consists of
-HALVES = ("reference_loss", "reference_smoothed_loss", "reference_bound", "difference", "difference_bound", "difference_second_moment")
-HALVES += ("mean_largest_difference",)
+HALVES = (
+    *("reference_loss", "reference_smoothed_loss", "reference_bound", "difference", "difference_bound"),
+    *("difference_second_moment", "mean_largest_difference"),
+)
 
 
 def read_certificate(path):
