@@ -7,6 +7,7 @@ from scalebound.bounds import smoothing
 from scalebound.bounds.ablation import Case, ablate
 from scalebound.bounds.complexity import complexity
 from scalebound.bounds.evaluation import Problem, evaluate
+from scalebound.bounds.token_scores import TokenScores
 from scalebound.configuration.config import Bound
 from scalebound.configuration.studies import Ablations
 
@@ -30,7 +31,7 @@ def rows(case):
 
 
 def test_the_standard_choices_give_the_standard_bounds(case, rows):
-    found = evaluate(Problem(case.nll.ravel(), case.entropy.ravel(), float(case.plain.mean()), case.tokens, case.vocab_size), case.code_length_bits, BOUND)
+    found = evaluate(Problem(TokenScores(case.nll, case.entropy, case.vocab_size), float(case.plain.mean()), case.tokens), case.code_length_bits, BOUND)
     assert rows["s_points", "1000"]["bound"] == pytest.approx(found["paper"]["bound"])
     assert rows["failure_probability", "0.01"]["bound"] == pytest.approx(found["paper"]["bound"])
     assert rows["windows", "24"]["bound"] == pytest.approx(found["paper"]["bound"])

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from scalebound.bounds.evaluation import Problem, evaluate
+from scalebound.bounds.token_scores import TokenScores
 from scalebound.configuration.config import Bound
 from scalebound.errors import InputError
 
@@ -43,9 +44,13 @@ def too_modest(rng):
 DATA = [heavy_tailed, nearly_certain, too_confident, too_modest]
 
 
-def problem_of(data, tokens=TOKENS):
+def problem_of(data, tokens=TOKENS, **changed):
+    """A problem of one window; `changed` are {column: value of its fourth token}."""
     nll, entropy = data(np.random.default_rng(11))
-    return Problem(nll, entropy, train_loss=float(nll.mean()) - 0.04, tokens=tokens, vocab_size=VOCAB_SIZE)
+    train_loss = float(nll.mean()) - 0.04
+    for name, value in changed.items():
+        {"nll": nll, "entropy": entropy}[name][3] = value
+    return Problem(TokenScores(nll[None], entropy[None], VOCAB_SIZE), train_loss, tokens)
 
 
 def settings_with(**changes):
@@ -59,8 +64,8 @@ def smoothed(nll, alpha):
 def direct_values(problem, alpha, c, s_values):
     """(F) for every s, written from the formula."""
     worst = math.log(VOCAB_SIZE / alpha)
-    reference = problem.entropy - math.log(1 - alpha)
-    difference = (reference - smoothed(problem.nll, alpha)) / worst
+    reference = problem.scores.entropy[0] - math.log(1 - alpha)
+    difference = (reference - smoothed(problem.scores.nll[0], alpha)) / worst
     return reference.mean() - worst / s_values * (np.log(1 + s_values * difference[:, None]).mean(axis=0) - c)
 
 
@@ -76,15 +81,15 @@ def test_evaluation_agrees_with_an_independent_computation(data):
     c_paper, c_freedman, c_azuma = [(message + math.log(grids)) / TOKENS for grids in (60, 60 * 9, 9)]
 
     alpha = c_paper / (1 + c_paper)
-    worst, losses = math.log(VOCAB_SIZE / alpha), smoothed(problem.nll, alpha)
+    worst, losses = math.log(VOCAB_SIZE / alpha), smoothed(problem.scores.nll[0], alpha)
     variation = direct_values(problem, alpha, c_paper, s_values).min() - losses.mean() - worst * c_paper
     exact = (1 + c_paper) * math.log(1 + c_paper) - c_paper * math.log(c_paper)
-    rest = problem.nll.mean() + c_paper * math.log(VOCAB_SIZE) + variation
+    rest = problem.scores.nll[0].mean() + c_paper * math.log(VOCAB_SIZE) + variation
     expected = [
         rest + exact,
         rest + math.sqrt(2 * c_paper),
         min(direct_values(problem, a, c_freedman, s_values).min() for a in alphas),
-        min(smoothed(problem.nll, a).mean() + math.log(VOCAB_SIZE / a) * math.sqrt(c_azuma / 2) for a in alphas),
+        min(smoothed(problem.scores.nll[0], a).mean() + math.log(VOCAB_SIZE / a) * math.sqrt(c_azuma / 2) for a in alphas),
     ]
     np.testing.assert_allclose(values(found), expected, rtol=1e-11)
 
@@ -103,7 +108,7 @@ def test_reported_choices_attain_the_reported_bounds(data):
     found = evaluate(problem, BITS, SETTINGS)
     direct, azuma, paper = found["freedman"], found["azuma"], found["paper"]
     assert direct_values(problem, direct["alpha"], direct["C"], np.array([direct["s"]]))[0] == pytest.approx(direct["bound"], rel=1e-11)
-    at = smoothed(problem.nll, azuma["alpha"]).mean() + math.log(VOCAB_SIZE / azuma["alpha"]) * math.sqrt(azuma["C"] / 2)
+    at = smoothed(problem.scores.nll[0], azuma["alpha"]).mean() + math.log(VOCAB_SIZE / azuma["alpha"]) * math.sqrt(azuma["C"] / 2)
     assert at == pytest.approx(azuma["bound"], rel=1e-11)
     assert paper["alpha"] == pytest.approx(paper["C"] / (1 + paper["C"]), rel=1e-14)
     assert paper["terms"]["loss_variation"] == pytest.approx(paper["sigma"] * math.sqrt(paper["C"]), rel=1e-13)
@@ -118,7 +123,7 @@ def test_paper_terms_add_up(data):
     assert sum(terms.values()) + exact == pytest.approx(paper["bound"], rel=1e-14)
     assert sum(terms.values()) + root == pytest.approx(paper["bound_sqrt"], rel=1e-14)
     assert terms["train_loss"] == problem.train_loss
-    assert terms["train_loss"] + terms["quantization_gap"] == pytest.approx(problem.nll.mean(), rel=1e-14)
+    assert terms["train_loss"] + terms["quantization_gap"] == pytest.approx(problem.scores.nll[0].mean(), rel=1e-14)
 
 
 def assert_steps_up(rows):
@@ -153,7 +158,7 @@ def test_bounds_exceed_the_empirical_smoothed_loss(data, bits):
     problem = problem_of(data)
     found = evaluate(problem, bits, SETTINGS)
     for kind, form in BOUNDS:
-        assert found[kind][form] > smoothed(problem.nll, found[kind]["alpha"]).mean(), (kind, form)
+        assert found[kind][form] > smoothed(problem.scores.nll[0], found[kind]["alpha"]).mean(), (kind, form)
 
 
 @pytest.mark.parametrize("data", DATA)
@@ -166,48 +171,30 @@ def test_the_papers_bound_is_above_its_freedman_bound_at_the_same_alpha():
     # the two differ by nll - log(1 - a) - X >= 0, which (P) gives away
     problem = problem_of(heavy_tailed)
     paper = evaluate(problem, BITS, SETTINGS)["paper"]
-    given_away = (problem.nll - math.log(1 - paper["alpha"]) - smoothed(problem.nll, paper["alpha"])).mean()
+    given_away = (problem.scores.nll[0] - math.log(1 - paper["alpha"]) - smoothed(problem.scores.nll[0], paper["alpha"])).mean()
     direct = direct_values(problem, paper["alpha"], paper["C"], np.array([paper["s"]]))[0]
     assert paper["bound"] - direct == pytest.approx(given_away, rel=1e-9)
     assert given_away > 0
 
 
-@pytest.mark.filterwarnings("ignore:invalid value")  # numpy, of the NaN on its way to the check
+@pytest.mark.parametrize("value", [np.nan, np.inf])
 @pytest.mark.parametrize("field", ["nll", "entropy"])
-def test_nan_scores_are_refused(field):
-    problem = problem_of(heavy_tailed)
-    getattr(problem, field)[3] = np.nan
+def test_scores_that_are_not_finite_are_refused(field, value):
+    # smoothing makes an infinite loss finite, so only a check of the unsmoothed loss sees it
     with pytest.raises(InputError, match="NaN or infinite"):
-        evaluate(problem, BITS, SETTINGS)
-
-
-def test_an_infinite_entropy_is_refused():
-    problem = problem_of(heavy_tailed)
-    problem.entropy[3] = np.inf
-    with pytest.raises(InputError, match="NaN or infinite"):
-        evaluate(problem, BITS, SETTINGS)
-
-
-def test_an_infinite_loss_is_refused():
-    # smoothing makes it finite, so only a check of the unsmoothed loss sees it; the paper's form would be infinite
-    problem = problem_of(heavy_tailed)
-    problem.nll[3] = np.inf
-    with pytest.raises(InputError):
-        evaluate(problem, BITS, SETTINGS)
+        problem_of(heavy_tailed, **{field: value})
 
 
 @pytest.mark.parametrize("train_loss", [math.nan, math.inf])
 def test_a_training_loss_that_is_not_finite_is_refused(train_loss):
     nll, entropy = heavy_tailed(np.random.default_rng(11))
     with pytest.raises(InputError):
-        evaluate(Problem(nll, entropy, train_loss, TOKENS, VOCAB_SIZE), BITS, SETTINGS)
+        evaluate(Problem(TokenScores(nll[None], entropy[None], VOCAB_SIZE), train_loss, TOKENS), BITS, SETTINGS)
 
 
 def test_a_negative_entropy_is_refused():
-    problem = problem_of(heavy_tailed)
-    problem.entropy[3] = -1.0
-    with pytest.raises(InputError, match="reference down to"):
-        evaluate(problem, BITS, SETTINGS)
+    with pytest.raises(InputError, match="entropies from -1"):
+        problem_of(heavy_tailed, entropy=-1.0)
 
 
 @pytest.mark.parametrize(("bits", "tokens"), [(-1, 1000), (10, 0)])

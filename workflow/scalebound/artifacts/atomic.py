@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import re
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -41,6 +42,12 @@ def is_temporary(path):
 def write_bytes(path, data):
     with replacing(path) as temporary:
         temporary.write_bytes(data)
+
+
+def copy(source, path):
+    """A file however large, under another name."""
+    with replacing(path) as temporary:
+        shutil.copyfile(source, temporary)
 
 
 def write_json(path, value):

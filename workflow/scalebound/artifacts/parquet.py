@@ -1,5 +1,6 @@
 """Parquet artifacts: a pyarrow table with the identity in its schema metadata."""
 
+import contextlib
 import json
 from pathlib import Path
 
@@ -38,19 +39,45 @@ def read_parquet(path, stage=None, columns=None):
     Raises:
         InputError: missing, truncated or altered file, or one that another stage made.
     """
+    with _opened(path) as file:
+        table = file.read(columns)
+    _made_by(stage, path, table.schema)
+    return table
+
+
+def describe_parquet(path, stage):
+    """(identity, number of rows) of what `stage` (or one of several) made, without its columns. Raises InputError as `read_parquet` does."""
+    with _opened(path) as file:
+        schema, rows = file.schema_arrow, file.metadata.num_rows
+    return _made_by(stage, path, schema), rows
+
+
+def read_in_parts(path, columns, rows):
+    """Tables of at most `rows` rows each, in order: memory is bounded whatever the file holds. Raises InputError as `read_parquet` does."""
+    with _opened(path) as file:
+        for batch in file.iter_batches(batch_size=rows, columns=columns):
+            yield pa.Table.from_batches([batch])
+
+
+@contextlib.contextmanager
+def _opened(path):
     try:
         with pq.ParquetFile(path) as file:
             _check_size(path, file.metadata)
-            table = file.read(columns)
+            yield file
     except FileNotFoundError:
         raise InputError(path, "no such file", "Make it with snakemake, or correct the path") from None
     except (pa.ArrowException, OSError) as error:
         raise InputError(path, f"not a readable parquet file ({first_line(error)})", "Delete it and let snakemake make it again") from None
-    found = identity_of(table, path)
+
+
+def _made_by(stage, path, schema):
+    """The identity in a schema, of one of the wanted stages."""
+    found = _identity(schema, path)
     wanted = (stage,) if isinstance(stage, str) else stage
     if wanted is not None and found.get("stage") not in wanted:
         raise InputError(path, f"made by stage {found.get('stage')!r}, wanted {' or '.join(map(repr, wanted))}", "Give the right file")
-    return table
+    return found
 
 
 def _check_size(path, metadata):
@@ -64,7 +91,11 @@ def _check_size(path, metadata):
 
 def identity_of(table, path):
     """The identity stored in a table's schema metadata. Raises InputError when there is none."""
-    stored = (table.schema.metadata or {}).get(KEY.encode())
+    return _identity(table.schema, path)
+
+
+def _identity(schema, path):
+    stored = (schema.metadata or {}).get(KEY.encode())
     if stored is None:
         raise InputError(path, "no identity in its metadata", "Delete it and let snakemake make it again")
     identity = parse_json(stored, f"{path}: identity")

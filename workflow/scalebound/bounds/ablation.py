@@ -12,6 +12,7 @@ from scalebound.bounds import smoothing
 from scalebound.bounds.complexity import alpha_grid, complexity, s_grid
 from scalebound.bounds.evaluation import Problem, direct_bound, paper_bound
 from scalebound.bounds.freedman import freedman_bound
+from scalebound.bounds.token_scores import TokenScores
 
 
 @dataclass(frozen=True)
@@ -101,7 +102,8 @@ def _paper(case, failure_probability, s_points, windows=slice(None)):
 
 
 def _problem(case, windows=slice(None)):
-    return Problem(case.nll[windows], case.entropy[windows], float(case.plain[windows].mean()), case.tokens, case.vocab_size)
+    scores = TokenScores(case.nll[windows], case.entropy[windows], case.vocab_size)
+    return Problem(scores, float(case.plain[windows].mean()), case.tokens)
 
 
 def _direct(case, alpha, c, s_points, reference):

@@ -22,7 +22,7 @@ from scipy.optimize import minimize_scalar
 from scalebound.bounds import confidence
 from scalebound.bounds.ceilings import family_of, grids_of
 from scalebound.bounds.grid_search import least_on_grid
-from scalebound.bounds.token_scores import TokenScores
+from scalebound.bounds.token_scores import TokenScores, mean_loss
 from scalebound.errors import InputError
 
 PREVIEW_TOKENS = 16384  # tokens that the coarse pass of a search looks at
@@ -85,13 +85,13 @@ def certify_scores(scores, tokens, code_length_bits, settings):
         "kind": "certificate",
         "value": value,
         "values": values,
-        "terms": _terms(room, float(rest.nll.mean()), estimate, value, c if np.any(family.free_weights) else None),
+        "terms": _terms(room, mean_loss(rest), estimate, value, c if np.any(family.free_weights) else None),
         **_named(family.complexity_names, c),
         "choice": chosen,
         **family.parts(chosen["point"], rest, c),
         "range": {"low": bounded.low, "high": bounded.high},
         "estimate": {"same_choice": estimate, "best": plug_in(family, scores, c)},
-        "windows": {"pilot": len(pilot), "rest": len(rest), "positions": scores.nll.shape[1]},
+        "windows": {"pilot": len(pilot), "rest": len(rest), "positions": scores.positions},
         "grid_sizes": {name: len(axis) for name, axis in family.axes.items()},
         "vocab_size": scores.vocab_size,
         "tokens": tokens,
@@ -130,6 +130,8 @@ def choose(family, pilot, c, count, settings):
         room = family.room(point, scores)
         return forecast(room, family.weight(room, point, c))
 
+    # any choice on the pilot will do, one on some of its windows too
+    pilot = pilot.held()
     point, _ = _least(family, pilot, forecast_at)
     room = family.room(point, pilot)
     weight = _least_weight(lambda w: forecast(room, w), family.weight(room, point, c), family.free_weights)
@@ -161,16 +163,17 @@ def plug_in(family, scores, c):
 
 
 def _least(family, scores, value):
-    """(point, value) where `value` of scores and a point is least, previewed on a part of the windows."""
-    thin = scores if scores.nll.size <= PREVIEW_TOKENS else scores.thinned(PREVIEW_TOKENS)
+    """(point, value over all windows) where `value` of scores and a point is least among held scores, previewed on a part of these."""
+    held = scores.held()
+    thin = held if held.nll.size <= PREVIEW_TOKENS else held.thinned(PREVIEW_TOKENS)
     shape = tuple(len(axis) for axis in family.axes.values())
 
     def point(index):
         return {name: float(axis[i]) for (name, axis), i in zip(family.axes.items(), index)}
 
-    preview = None if thin is scores else lambda i: value(thin, point(i))
-    index, least = least_on_grid(lambda i: value(scores, point(i)), shape, preview)
-    return point(index), least
+    preview = None if thin is held else lambda i: value(thin, point(i))
+    index, least = least_on_grid(lambda i: value(held, point(i)), shape, preview)
+    return point(index), least if held is scores else value(scores, point(index))
 
 
 def _least_weight(forecast, start, free):

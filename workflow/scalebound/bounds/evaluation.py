@@ -15,9 +15,9 @@ from scalebound.bounds.ceilings import family_of
 from scalebound.bounds.certificate import plug_in
 from scalebound.bounds.complexity import alpha_grid, complexity, s_grid
 from scalebound.bounds.decomposition import decompose
-from scalebound.bounds.freedman import freedman_bound
+from scalebound.bounds.freedman import Freedman, bound_at, freedman_bound, scaled_difference, variation_at
 from scalebound.bounds.online import halves
-from scalebound.bounds.token_scores import TokenScores
+from scalebound.bounds.token_scores import WindowScores, mean_loss, mean_over
 from scalebound.errors import InputError
 
 
@@ -25,15 +25,17 @@ from scalebound.errors import InputError
 class Problem:
     """What the bounds are computed from.
 
-    nll, entropy: float64 [windows, positions] or [tokens], of the quantized model, nats. train_loss: mean nll of the unquantized model on the
-    same tokens. tokens: n, predictions that the checkpoint was trained on.
+    scores: `TokenScores` of the quantized model, or such scores in parts. train_loss: mean loss of the unquantized model on the
+    same tokens, nats. tokens: n, predictions that the checkpoint was trained on.
     """
 
-    nll: np.ndarray
-    entropy: np.ndarray
+    scores: WindowScores
     train_loss: float
     tokens: int
-    vocab_size: int
+
+    @property
+    def vocab_size(self):
+        return self.scores.vocab_size
 
 
 def evaluate(problem, code_length_bits, settings):
@@ -43,11 +45,10 @@ def evaluate(problem, code_length_bits, settings):
     and Azuma search the grid of alpha and pay for it, (G) the grids of its ceilings.
 
     Raises:
-        InputError: a loss or entropy that is not finite.
+        InputError: a training loss that is not finite.
     """
-    # checked before smoothing, which makes an infinite loss finite
-    if not (np.isfinite(problem.nll).all() and np.isfinite(problem.entropy).all() and np.isfinite(problem.train_loss)):
-        raise InputError("scores", "a loss or entropy is NaN or infinite", "Score the checkpoint again")
+    if not np.isfinite(problem.train_loss):
+        raise InputError("scores", f"a training loss of {problem.train_loss}", "Score the checkpoint again")
     delta, s_values = settings.failure_probability, s_grid(settings.s_points)
     alphas = alpha_grid(settings.alpha_points, settings.alpha_min, settings.alpha_max)
     n, family = problem.tokens, family_of("geometric", CeilingGrids(**settings.ceilings.model_dump()))
@@ -76,8 +77,8 @@ def evaluate_online(scores, tokens, code_length_bits, failure_probability, grids
 def paper_bound(problem, c, s_values):
     """(P) with its terms, C, alpha and s, at the closed-form alpha of C, as a dict."""
     alpha = smoothing.closed_form_alpha(c)
-    best = _freedman_at(problem, alpha, c, s_values)
-    terms = decompose(problem.train_loss, problem.nll.mean(), best.sigma, c, problem.vocab_size)
+    best = _over_all(problem.scores, _search(problem.scores.held(), alpha, c, s_values), alpha, c)
+    terms = decompose(problem.train_loss, mean_loss(problem.scores), best.sigma, c, problem.vocab_size)
     return {"bound": terms.bound, "bound_sqrt": terms.bound_sqrt, "C": c, "alpha": alpha, "s": best.s, "sigma": best.sigma, "terms": terms.as_dict()}
 
 
@@ -86,26 +87,42 @@ def direct_bound(problem, c, s_values, alphas):
     results, start = [], 0
     for alpha in alphas:
         # the best s moves little from one alpha to the next
-        results.append((_freedman_at(problem, alpha, c, s_values, start), alpha))
+        results.append((_search(problem.scores.held(), alpha, c, s_values, start), alpha))
         start = int(np.searchsorted(s_values, results[-1][0].s))
     best, alpha = min(results, key=lambda result: result[0].value)
+    best = _over_all(problem.scores, best, alpha, c)
     return {"bound": best.value, "C": c, "alpha": float(alpha), "s": best.s, "sigma": best.sigma}
 
 
 def _geometric(problem, family, c):
-    scores = TokenScores(np.atleast_2d(problem.nll), np.atleast_2d(problem.entropy), problem.vocab_size)
-    best = plug_in(family, scores, c)
+    best = plug_in(family, problem.scores, c)
     return {"bound": best["value"], "C": c, "point": best["point"]}
 
 
 def _azuma(problem, c, alphas):
-    v = problem.vocab_size
-    values = [azuma_bound(smoothing.smoothed_loss(problem.nll, a, v).mean(), smoothing.worst_case_loss(a, v), c) for a in alphas]
-    best = int(np.argmin(values))
-    return {"bound": float(values[best]), "C": c, "alpha": float(alphas[best])}
+    def value(scores, alpha):
+        return azuma_bound(mean_over(scores, lambda part: part.losses(alpha).mean()), smoothing.worst_case_loss(alpha, scores.vocab_size), c)
+
+    alpha = min(alphas, key=lambda alpha: value(problem.scores.held(), alpha))
+    return {"bound": float(value(problem.scores, alpha)), "C": c, "alpha": float(alpha)}
 
 
-def _freedman_at(problem, alpha, c, s_values, start=0):
-    losses = smoothing.smoothed_loss(problem.nll, alpha, problem.vocab_size)
-    reference = smoothing.reference_loss(problem.entropy, alpha)
-    return freedman_bound(losses, reference, smoothing.worst_case_loss(alpha, problem.vocab_size), c, s_values, start)
+def _search(scores, alpha, c, s_values, start=0):
+    """The least (F) over s of scores in memory, as `Freedman`."""
+    reference = smoothing.reference_loss(scores.entropy, alpha)
+    return freedman_bound(scores.losses(alpha), reference, smoothing.worst_case_loss(alpha, scores.vocab_size), c, s_values, start)
+
+
+def _over_all(scores, found, alpha, c):
+    """`Freedman` over all windows at the s that a search on held ones ended at; (F) and Sigma are affine in means over tokens."""
+    if scores.held() is scores:
+        return found
+    worst = smoothing.worst_case_loss(alpha, scores.vocab_size)
+
+    def of(part):
+        reference = smoothing.reference_loss(part.entropy, alpha)
+        difference = scaled_difference(part.losses(alpha), reference, worst)
+        return np.array([bound_at(found.s, difference, reference.mean(), worst, c), variation_at(found.s, difference, worst, c)])
+
+    value, sigma = mean_over(scores, of)
+    return Freedman(float(value), found.s, float(sigma))

@@ -62,6 +62,11 @@ class WindowMeans:
         """Of ceilings, a number or [windows, positions], and losses [windows, positions]."""
         return cls(losses.mean(axis=1), np.broadcast_to(ceiling, losses.shape).mean(axis=1), np.log(ceiling - losses).mean(axis=1))
 
+    @classmethod
+    def joined(cls, found):
+        """Of all windows of some."""
+        return found[0] if len(found) == 1 else cls(*(np.concatenate([getattr(one, name) for one in found]) for name in ("loss", "ceiling", "log_room")))
+
     def geometric(self, c):
         """(G) with means over these windows: a plug-in."""
         return float(from_means(self.ceiling.mean(), self.log_room.mean(), c))
@@ -97,9 +102,9 @@ class Room(WindowMeans):
 def room_under(family, point, scores):
     """`Room` of `TokenScores` at one point {axis: value} of a family's grids."""
     alpha, vocab_size = point["alpha"], scores.vocab_size
-    losses, ceiling = scores.losses(alpha), family.ceiling(scores.entropy, vocab_size, point)
+    means = WindowMeans.joined([WindowMeans.under(family.ceiling(part.entropy, vocab_size, point), part.losses(alpha)) for part in scores.parts()])
     return Room(
-        **vars(WindowMeans.under(ceiling, losses)),
+        **vars(means),
         losses=smoothing.smoothed_range(alpha, vocab_size),
         ceilings=tuple(float(family.ceiling(h, vocab_size, point)) for h in (0.0, math.log(vocab_size))),
     )

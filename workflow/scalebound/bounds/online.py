@@ -34,6 +34,7 @@ import numpy as np
 
 from scalebound.bounds.complexity import alpha_grid, complexity
 from scalebound.bounds.online_room import online_room
+from scalebound.bounds.token_scores import mean_over
 from scalebound.errors import InputError
 
 
@@ -108,13 +109,20 @@ def halves(point, scores, c):
     `reference_loss` is not smoothed, as training losses are not. `reference_bound` bounds S: as a statement about the changing
     model that is the online-to-batch bound; where (D) is not below it, the code has bought nothing.
     """
-    room, differences = online_room(point, scores), scores.differences(point["alpha"])
+    room = online_room(point, scores)
+    reference_loss, difference, second_moment, largest = mean_over(scores, lambda part: _token_means(point["alpha"], part))
     return {
-        "reference_loss": float(scores.reference_nll.mean()),
+        "reference_loss": float(reference_loss),
         "reference_smoothed_loss": float(room.reference.loss.mean()),
         "reference_bound": room.reference.geometric(c[0]),
-        "difference": float(differences.mean()),
+        "difference": float(difference),
         "difference_bound": room.difference.geometric(c[1]),
-        "difference_second_moment": float(np.mean(differences**2)),
-        "mean_largest_difference": float(scores.largest_differences(point["alpha"]).mean()),
+        "difference_second_moment": float(second_moment),
+        "mean_largest_difference": float(largest),
     }
+
+
+def _token_means(alpha, scores):
+    """float64 [4]: mean loss of the reference, not smoothed, mean Z and Z^2, and mean m."""
+    differences = scores.differences(alpha)
+    return np.array([scores.reference_nll.mean(), differences.mean(), np.mean(differences**2), scores.largest_differences(alpha).mean()])

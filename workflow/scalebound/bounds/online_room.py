@@ -111,7 +111,7 @@ class OnlineRoom:
 def online_room(point, scores):
     """`OnlineRoom` of `OnlineScores` at one point {alpha, floor, level, reference_level} of the grids."""
     alpha, vocab_size = point["alpha"], scores.vocab_size
-    ceiling = np.maximum(scores.largest_differences(alpha) + point["floor"], point["level"])
+    halves = [_means(point, part) for part in scores.parts()]
     limits = Limits(
         losses=smoothing.smoothed_range(alpha, vocab_size),
         reference_losses=smoothing.smoothed_range(reference_alpha(alpha), vocab_size),
@@ -120,4 +120,10 @@ def online_room(point, scores):
         floor=point["floor"],
         largest=largest_possible(alpha, vocab_size),
     )
-    return OnlineRoom(scores.reference_means(alpha, point["reference_level"]), WindowMeans.under(ceiling, scores.differences(alpha)), limits)
+    return OnlineRoom(*(WindowMeans.joined([*half]) for half in zip(*halves)), limits)
+
+
+def _means(point, scores):
+    """`WindowMeans` of Y and of Z."""
+    ceiling = np.maximum(scores.largest_differences(point["alpha"]) + point["floor"], point["level"])
+    return scores.reference_means(point["alpha"], point["reference_level"]), WindowMeans.under(ceiling, scores.differences(point["alpha"]))

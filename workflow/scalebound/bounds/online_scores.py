@@ -51,12 +51,14 @@ def largest_possible(alpha, vocab_size):
 class OnlineScores(WindowScores):
     """The columns as float64: `nll`, `reference_nll` [windows, positions], `largest` one such array for each of `alphas`, and V.
 
+    checked: whether these are some windows of scores that were found to be sound before.
+
     Raises:
         InputError: shapes that differ, values that are not finite, a negative loss, an alpha outside (0, 1), or a largest
             difference below one that occurred, below 0, or above what two distributions can have.
     """
 
-    def __init__(self, nll, reference_nll, largest, alphas, vocab_size):
+    def __init__(self, nll, reference_nll, largest, alphas, vocab_size, checked=False):
         self.alphas, self.vocab_size = tuple(float(alpha) for alpha in alphas), vocab_size
         if len(largest) != len(self.alphas) or not all(0 < alpha < 1 for alpha in self.alphas):
             raise InputError("scores", f"{len(largest)} largest differences for alphas {self.alphas}", "One for each alpha, which is in (0, 1)")
@@ -67,13 +69,21 @@ class OnlineScores(WindowScores):
         # of the arrays and not of the object: a method that is kept here would keep the arrays from being freed
         self.differences = functools.lru_cache(maxsize=KEPT_ALPHAS)(functools.partial(_differences, self.nll, self.reference_nll, vocab_size))
         self.reference_means = functools.lru_cache(maxsize=KEPT_REFERENCES)(functools.partial(_reference_means, self.reference_nll, vocab_size))
-        for alpha, column in zip(self.alphas, self.largest):
+        for alpha, column in () if checked else zip(self.alphas, self.largest):
             self._check(alpha, column)
 
     def of(self, windows):
         """The scores of some windows: a slice, indices, or a truth value for each."""
         largest = [column[windows] for column in self.largest]
-        return OnlineScores(self.nll[windows], self.reference_nll[windows], largest, self.alphas, self.vocab_size)
+        return OnlineScores(self.nll[windows], self.reference_nll[windows], largest, self.alphas, self.vocab_size, checked=True)
+
+    @classmethod
+    def joined(cls, parts):
+        if len(parts) == 1:
+            return parts[0]
+        nll, reference_nll = (np.concatenate([getattr(part, name) for part in parts]) for name in ("nll", "reference_nll"))
+        largest = [np.concatenate(columns) for columns in zip(*(part.largest for part in parts))]
+        return cls(nll, reference_nll, largest, parts[0].alphas, parts[0].vocab_size, checked=True)
 
     def largest_differences(self, alpha):
         """m at alpha, [windows, positions], never below the true one: what rounding may have taken is added."""

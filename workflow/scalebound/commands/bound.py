@@ -4,12 +4,13 @@ import numpy as np
 
 from scalebound.artifacts import windows
 from scalebound.artifacts.provenance import check_keys, file_sha256, read_json
-from scalebound.artifacts.scores import model_digest, read_pair_scores, read_scores, standard_error, windows_digest
+from scalebound.artifacts.scores import model_digest, open_pair_scores, open_scores, read_scores, standard_error, windows_digest
 from scalebound.bounds import smoothing
 from scalebound.bounds.ceilings import grids_of
 from scalebound.bounds.confidence import pilot_bet_upper
 from scalebound.bounds.evaluation import Problem, evaluate, evaluate_online
 from scalebound.bounds.later_part import first_row
+from scalebound.bounds.token_scores import mean_loss
 from scalebound.commands.stage import Many
 from scalebound.configuration.config import Bound
 from scalebound.configuration.types import Slug
@@ -59,23 +60,17 @@ def compute(inputs, settings):
     """
     model, code = read_json(inputs["model"], "resolve", MODEL_NEEDS), read_json(inputs["code"], CODE_STAGES, CODE_NEEDS)
     check_keys(model["checkpoint"], {"slug": str, "tokens_seen": int}, inputs["model"])
-    plain, _, drawn = read_scores(inputs["scores"])
-    nll, entropy, scored = read_scores(inputs["quantized_scores"])
+    plain, drawn = open_scores(inputs["scores"], model["vocab_size"])
+    quantized, scored = open_scores(inputs["quantized_scores"], model["vocab_size"])
     check_keys(drawn, {"sampling": str}, inputs["scores"])
-    rows, _, _ = windows.read(inputs["windows"])
+    rows, _, _ = windows.read_rows(inputs["windows"])
     for name, made_of in (("scores", drawn), ("quantized_scores", scored)):
         if windows_digest(made_of, inputs[name]) != file_sha256(inputs["windows"]):
             raise InputError(inputs[name], f"scored on other windows than those of {inputs['windows']}", "Score both models on the same draw")
     # of a checkpoint without a history there is no reference to score beside
-    pairs = read_pair_scores(inputs["quantized_scores"], model["vocab_size"])[0] if scored["stage"] == "score-references" else None
+    pairs = open_pair_scores(inputs["quantized_scores"], model["vocab_size"])[0] if scored["stage"] == "score-references" else None
     checkpoint = model["checkpoint"]
-    problem = Problem(
-        nll=nll,
-        entropy=entropy,
-        train_loss=float(plain.mean()),
-        tokens=checkpoint["tokens_seen"],
-        vocab_size=model["vocab_size"],
-    )
+    problem = Problem(quantized, train_loss=mean_loss(plain), tokens=checkpoint["tokens_seen"])
     nominal = _bounds(problem, pairs, code["nominal_bits"], settings)
     result = {
         "kind": "estimate",
@@ -86,12 +81,12 @@ def compute(inputs, settings):
         "n_tokens": checkpoint["tokens_seen"],
         "vocab_size": model["vocab_size"],
         "sampled_windows": len(plain),
-        "sampled_tokens": plain.size,
+        "sampled_tokens": len(plain) * plain.positions,
         # `approximate` where the order that the checkpoint saw is not published
         "sampling": drawn["sampling"],
         "train_loss": problem.train_loss,
-        "quantized_loss": float(problem.nll.mean()),
-        "later": [_later(start, rows, plain, nll, checkpoint["tokens_seen"]) for start in settings.starts],
+        "quantized_loss": mean_loss(quantized),
+        "later": [_later(start, rows, plain, quantized, checkpoint["tokens_seen"]) for start in settings.starts],
         "heldout": next((_heldout(path, model_digest(drawn, inputs["scores"]), model["vocab_size"], settings) for path in inputs["heldout"]), None),
         "nominal_bits_per_param": code["nominal_bits_per_param"],
         "coded_bits_per_param": code["coded_bits_per_param"],
@@ -112,8 +107,8 @@ def _bounds(problem, pairs, code_length_bits, settings):
 
 def _later(start, rows, plain, quantized, seen):
     """Losses of both models on the windows from a share of the stream on; None where there are no windows."""
-    there = rows >= first_row(start, seen // plain.shape[1])
-    means = [float(losses[there].mean()) if there.any() else None for losses in (plain, quantized)]
+    there = rows >= first_row(start, seen // plain.positions)
+    means = [mean_loss(scores.of(there)) if there.any() else None for scores in (plain, quantized)]
     return {"from": start, "windows": int(there.sum()), "train_loss": means[0], "quantized_loss": means[1]}
 
 

@@ -3,6 +3,7 @@
 from scalebound.artifacts.provenance import check_keys, read_json
 from scalebound.artifacts.trajectory_scores import read_trajectory
 from scalebound.bounds.evaluation import Problem, evaluate
+from scalebound.bounds.token_scores import TokenScores, mean_loss
 from scalebound.configuration.config import Bound, GridQuantizer, TrainingRun, parse
 from scalebound.errors import InputError
 from scalebound.progress import progress
@@ -60,11 +61,9 @@ def compute(inputs, settings):
 def _point(scores, training, model, bits, settings, bar):
     rows, (windows, positions) = training.rows_seen(scores.step), scores.nll.shape
     problem = Problem(
-        nll=scores.quantized_nll,
-        entropy=scores.quantized_entropy,
+        scores=TokenScores(scores.quantized_nll, scores.quantized_entropy, model["vocab_size"]),
         train_loss=float(scores.nll.mean()),
         tokens=rows * positions,
-        vocab_size=model["vocab_size"],
     )
     nominal = evaluate(problem, bits * model["n_params"], settings)
     bar.update(1)
@@ -74,6 +73,6 @@ def _point(scores, training, model, bits, settings, bar):
         "n_tokens": problem.tokens,
         "sampled_windows": windows,
         "train_loss": problem.train_loss,
-        "quantized_loss": float(problem.nll.mean()),
+        "quantized_loss": mean_loss(problem.scores),
         "nominal": nominal,
     }

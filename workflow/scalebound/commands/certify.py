@@ -6,12 +6,11 @@ from scalebound.artifacts import atomic, windows
 from scalebound.artifacts.architecture import read_architecture
 from scalebound.artifacts.history import read_history
 from scalebound.artifacts.provenance import check_keys, describe_files, file_sha256, identity, read_json
-from scalebound.artifacts.scores import read_pair_scores, read_scores, windows_digest
+from scalebound.artifacts.scores import open_pair_scores, open_scores, windows_digest
 from scalebound.artifacts.tensors import write_tensors
 from scalebound.bounds.ceilings import grids_of
 from scalebound.bounds.certificate import CertificateSettings, certify_scores
 from scalebound.bounds.later_part import first_row
-from scalebound.bounds.token_scores import TokenScores
 from scalebound.commands.arguments import add_settings, read_settings
 from scalebound.configuration.config import Certificate, Grids, OnlineGrids
 from scalebound.errors import InputError
@@ -58,9 +57,9 @@ def run(arguments):
     result = certify_files(inputs, settings)
     made_of = identity("certify", inputs, settings.model_dump(exclude={"untuned"}), packages=["numpy", "scipy"])
     for name, role in COPIES.items():
-        atomic.write_bytes(folder / name, Path(inputs[role]).read_bytes())
+        atomic.copy(inputs[role], folder / name)
     if arguments.averages:
-        atomic.write_bytes(folder / REFERENCES, Path(arguments.averages).read_bytes())
+        atomic.copy(arguments.averages, folder / REFERENCES)
     else:
         write_tensors(folder / REFERENCES, {}, {"format": "pt"})
     files = describe_files(folder, [*COPIES, REFERENCES, "scores.parquet"])
@@ -119,7 +118,7 @@ def statements(settings):
 
 def _statement(method, start, rows, scores, seen, bits, settings):
     """`certify_scores` of the windows at or behind `start`, whose rows are `rows`, with the number of predictions there."""
-    positions = scores.nll.shape[1]
+    positions = scores.positions
     first = first_row(start, seen // positions)
     chosen = CertificateSettings(
         method,
@@ -134,16 +133,14 @@ def _statement(method, start, rows, scores, seen, bits, settings):
 
 def _scores(inputs, vocab_size, method):
     """(rows of the windows, `TokenScores`, `OnlineScores` or None, identity of the scores) of the draw that certificates rest on."""
-    rows, tokens, drawn = windows.read(inputs["windows"])
+    rows, drawn_shape, drawn = windows.read_rows(inputs["windows"])
+    scores, scored = open_scores(inputs["scores"], vocab_size)
     pairs = None
     if method == "online":
         if "history" not in inputs:
             raise InputError("--history", "no history.json", "Method online compares with earlier models: give their history, or another method")
-        pairs, entropy, steps, scored = read_pair_scores(inputs["scores"], vocab_size)
-        nll = pairs.nll
+        pairs, steps, _ = open_pair_scores(inputs["scores"], vocab_size)
         _check_references(inputs, rows, steps, scored)
-    else:
-        nll, entropy, scored = read_scores(inputs["scores"])
     if windows_digest(scored, inputs["scores"]) != file_sha256(inputs["windows"]):
         raise InputError(inputs["scores"], f"not scored on {inputs['windows']}", "Score the decoded model on the certify draw")
     for name, made_of in (("windows", drawn), ("scores", scored)):
@@ -151,12 +148,12 @@ def _scores(inputs, vocab_size, method):
             found = f"sampling {made_of.get('sampling')!r}: its windows are no uniform draw of what the checkpoint saw"
             raise InputError(inputs[name], found, "No certificate rests on such windows: all that is computed on them is an estimate")
     check_keys(scored.get("causality"), {"inputs": int}, inputs["scores"])
-    if scored["causality"]["inputs"] != nll.shape[1]:
-        found = f"of a model that was found to be causal on {scored['causality']['inputs']} tokens, not on its {nll.shape[1]}"
+    if scored["causality"]["inputs"] != scores.positions:
+        found = f"of a model that was found to be causal on {scored['causality']['inputs']} tokens, not on its {scores.positions}"
         raise InputError(inputs["scores"], found, "Score the decoded model again")
-    if nll.shape != (tokens.shape[0], tokens.shape[1] - 1):
-        raise InputError(inputs["scores"], f"scores of {nll.shape} for windows of {tokens.shape}", "Score the decoded model again")
-    return rows, TokenScores(nll, entropy, vocab_size), pairs, scored
+    if (len(scores), scores.positions + 1) != drawn_shape:
+        raise InputError(inputs["scores"], f"scores of {len(scores)} x {scores.positions} for windows of {drawn_shape}", "Score the decoded model again")
+    return rows, scores, pairs, scored
 
 
 def _check_references(inputs, rows, steps, scored):

@@ -6,6 +6,7 @@ import pandas as pd
 from scalebound.artifacts.family_tables import LAWS, LOSS_CURVES, read_family_table
 from scalebound.artifacts.scores import read_scores, standard_error
 from scalebound.bounds.evaluation import Problem, evaluate
+from scalebound.bounds.token_scores import TokenScores
 from scalebound.commands.scaling_law import FAMILY
 from scalebound.commands.stage import Many
 from scalebound.configuration.config import Bound
@@ -72,6 +73,6 @@ def _bounds(path, place, settings):
     error = {"information_error": place["tokens"] * standard_error(nll) if len(nll) > 1 else np.nan}
     if not place["information_nats"] > 0:
         return error | dict.fromkeys(["C", "sigma", *BOUNDS.values()], np.nan)
-    problem = Problem(nll, entropy, float(nll.mean()), int(place["tokens"]), int(place["vocab_size"]))
+    problem = Problem(TokenScores(nll, entropy, int(place["vocab_size"])), float(nll.mean()), int(place["tokens"]))
     found = evaluate(problem, float(place["information_nats"]) / np.log(2), settings)
     return error | {"C": found["paper"]["C"], "sigma": found["paper"]["sigma"]} | {column: found[name]["bound"] for name, column in BOUNDS.items()}
