@@ -1,5 +1,6 @@
 """What follows from the validated configuration: the rows that are selected, the rules of their jobs, and the files to make."""
 
+import difflib
 import json
 import os
 from functools import cached_property
@@ -132,7 +133,13 @@ class Plan:
     # -- rows, runs, quantizers, streams -----------------------------------------------------------------------------
 
     def row(self, family, slug):
-        return self._references[slug] if family == REFERENCES else self.checkpoints[(family, slug)]
+        """The row of a checkpoint, or of a reference. Raises InputError when there is none of the name."""
+        try:
+            return self._references[slug] if family == REFERENCES else self.checkpoints[(family, slug)]
+        except KeyError:
+            near = difflib.get_close_matches(slug, self.slugs(), 1)
+            remedy = f"Did you mean {near[0]}?" if near else f"The rows are in {self.config.checkpoints}"
+            raise InputError(f"results/{family}/{slug}", "no row of the table of checkpoints", remedy) from None
 
     def rows_of(self, family):
         return [row for (f, _), row in self.checkpoints.items() if f == family]
@@ -144,6 +151,17 @@ class Plan:
 
     def history_of(self, row):
         """What the references of a row follow from, {step, steps, rows_per_step}; None where it has none, as where nobody knows the order of its rows."""
+        place = row.family, row.slug, row.step
+        if place not in self._histories:
+            # every job of a row asks for it
+            self._histories[place] = self._history_of(row)
+        return self._histories[place]
+
+    @cached_property
+    def _histories(self):
+        return {}
+
+    def _history_of(self, row):
         if row.source == "trained":
             run = self.run(row.repo)
             steps, rows_per_step = [step for step in run.reference_steps() if step < row.step], run.batch_rows

@@ -118,7 +118,11 @@ class Rule:
 
     def code(self, wildcards):
         """The digest of the stage's code, so that an edit of what it uses runs its jobs again."""
-        return stage_digest(self._stage(wildcards), self._chosen(wildcards))
+        of = self._stage(wildcards), self._chosen(wildcards)
+        if of not in self._digests:
+            # the same for all jobs: to work it out for each takes longer than all else that planning does
+            self._digests[of] = stage_digest(*of)
+        return self._digests[of]
 
     # -- for the audit -----------------------------------------------------------------------------------------------
 
@@ -149,6 +153,11 @@ class Rule:
     def _patterns(self):
         paths = [path for value in (self.outputs | self.beside).values() for path in _listed(value)]
         return [re.compile(_pattern(path, self.constraints)) for path in paths]
+
+    @cached_property
+    def _digests(self):
+        """{(stage, chosen module): digest} of this plan, whose code is that of the moment when it was made."""
+        return {}
 
     @cached_property
     def names(self):
