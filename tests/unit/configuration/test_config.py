@@ -43,7 +43,7 @@ def released(family, quantizer):
     """A family of released models, with certificates of a quantizer or without any."""
     own = yaml.safe_load((ROOT / "config/pythia.yaml").read_text()) | {"families": [family], "checkpoints": str(ROOT / "config/pythia.tsv")}
     own |= {"sampling": DEFAULT["sampling"], "quantize_with": ["gptq-4", "coded"], "certificate": {"quantizer": quantizer}}
-    return DEFAULT | own | {"streams": DEFAULT["streams"] | own["streams"]}
+    return DEFAULT | own | {name: DEFAULT[name] | own[name] for name in ("streams", "quantizers")}
 
 
 @pytest.mark.parametrize(
@@ -56,6 +56,24 @@ def test_no_certificate_is_planned_of_a_row_whose_stream_is_an_approximation(fam
     assert Plan.from_configuration(released(family, None)).slugs()
     # the order that these saw is that of their stream
     assert Plan.from_configuration(released("pythia-deduped", "coded")).slugs()
+
+
+def test_the_quantizer_of_certificates_is_run_for_the_certified_rows_alone():
+    value = released("pythia", "coded") | {"certificate": {"quantizer": "coded", "checkpoints": ["pythia-160m", "pythia-70m-seed1"]}}
+    plan = Plan.from_configuration(value)
+    assert [row.slug for row in plan.certified_of("pythia")] == ["pythia-160m"]
+    made = {job.record for job in plan.jobs_of("pythia")}
+    assert [slug for slug in plan.slugs() if f"results/pythia/{slug}/quantizers/coded/encode/run.json" in made] == ["pythia-160m"]
+    assert "results/pythia/pythia-12b/quantizers/gptq-4/encode/run.json" in made
+    # a family of approximations has rows that are not to be certified, and no table of certificates
+    other = Plan.from_configuration(value | {"families": ["cerebras-gpt"]})
+    assert "results/cerebras-gpt/certificates.csv" not in other.targets()
+
+
+def test_a_row_that_is_to_be_certified_and_is_not_there_is_named():
+    value = released("pythia", "coded") | {"certificate": {"quantizer": "coded", "checkpoints": ["pythia-16m"]}}
+    with pytest.raises(InputError, match=r"certificate\.checkpoints: 'pythia-16m' is no row of .*Did you mean pythia-1"):
+        Plan.from_configuration(value)
 
 
 def test_a_file_of_the_users_own_says_itself_what_may_be_certified(tmp_path):

@@ -5,8 +5,9 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from scalebound.configuration.rate import RateSettings, Tuning
 from scalebound.models.files import matrix_product_rate
-from scalebound.plan.run_costs import BYTES, estimate
+from scalebound.plan.run_costs import BYTES, Work, estimate
 
 PARAMETERS = [
     {"name": "embed", "shape": [10, 4], "use": "embedding"},  # 40 entries, looked up
@@ -17,15 +18,24 @@ PARAMETERS = [
 ]
 
 
-def config(*methods, dtype="float32", score=3, calibration=2):
-    quantizers = {f"q{k}": SimpleNamespace(method=method) for k, method in enumerate(methods)}
-    sampling = SimpleNamespace(score=SimpleNamespace(windows=score), calibration=SimpleNamespace(windows=calibration))
+def config(*methods, dtype="float32", score=3, calibration=2, certify=7):
+    quantizers = {f"q{k}": method if isinstance(method, RateSettings) else SimpleNamespace(method=method) for k, method in enumerate(methods)}
+    draws = {"score": score, "calibration": calibration, "certify": certify}
+    sampling = SimpleNamespace(**{name: SimpleNamespace(windows=windows) for name, windows in draws.items()})
     return SimpleNamespace(quantizers=quantizers, quantize_with=list(quantizers), sampling=sampling, scoring=SimpleNamespace(dtype=dtype))
+
+
+def work(settings, has_references=False, certified=False, predictions=1000):
+    return Work(list(settings.quantizers), predictions, certified, has_references)
+
+
+def cost_of(settings, parameters=PARAMETERS, download=0, **changes):
+    return estimate(parameters, download, settings, 6, work(settings, **changes))
 
 
 def test_a_worked_example():
     """148 parameters, 104 of them in matrix products; rows of 6 tokens are 5 predictions."""
-    cost = estimate(PARAMETERS, 1000, config("rtn", "gptq"), 6)
+    cost = cost_of(config("rtn", "gptq"), download=1000)
     assert cost.download_bytes == 1000
     # 3 windows of 5 predictions by the model itself and by two quantized ones
     assert cost.scored_tokens == 45
@@ -37,25 +47,43 @@ def test_a_worked_example():
     assert cost.results_bytes == 5 * 148 * 2
 
 
+def test_tuning_passes_forwards_and_back_over_its_share_of_the_training_tokens():
+    coded = RateSettings(step_offsets=(-3, -1), sensitivity_windows=4, tuning=Tuning(share_of_training=0.5, batch_rows=2))
+    cost = cost_of(config(coded))
+    # 50 steps of 10 predictions, and 4 windows of 5 for sensitivities: 6 * 104 * 520; two rates: twice the rounding of the worked
+    # example and, with the tuned one, three losses of the 10 calibration predictions
+    assert cost.tuning_operations == 6 * 104 * 520 + 2 * (6240 + 1920 + 1280) + 3 * 2 * 104 * 10
+    assert cost.operations == 2 * 104 * 30
+    assert cost.hours(1e6, 1e3) == pytest.approx((cost.operations / 1e6 + cost.tuning_operations / 1e3) / 0.4 / 3600)
+    untuned = cost_of(config(coded.model_copy(update={"tuning": Tuning()})))
+    assert untuned.quantize_memory_bytes < cost.quantize_memory_bytes
+
+
+def test_a_certificate_scores_a_draw_of_its_own():
+    without, certified = (cost_of(config("rtn"), certified=certified, has_references=True) for certified in (False, True))
+    assert certified.scored_tokens - without.scored_tokens == 35
+    assert certified.operations - without.operations == 2 * (2 * 104 * 35)
+
+
 def test_rounding_to_nearest_passes_no_calibration_window():
-    assert estimate(PARAMETERS, 0, config("rtn", calibration=1), 6) == estimate(PARAMETERS, 0, config("rtn", calibration=999), 6)
+    assert cost_of(config("rtn", calibration=1)) == cost_of(config("rtn", calibration=999))
 
 
 def test_a_reference_is_a_second_pass_beside_each_quantized_model():
     """3 windows of 5 predictions by two quantized models: 30 of the 45 scored tokens twice."""
-    alone, beside = (estimate(PARAMETERS, 0, config("rtn", "rtn"), 6, has_references) for has_references in (False, True))
+    alone, beside = (cost_of(config("rtn", "rtn"), has_references=has_references) for has_references in (False, True))
     assert beside.operations - alone.operations == 2 * 104 * 30
     assert beside.score_memory_bytes == pytest.approx(2 * alone.score_memory_bytes, abs=1)
 
 
 def test_half_precision_halves_the_memory_of_scoring_alone():
-    full, half = (estimate(PARAMETERS * 100, 0, config("gptq", dtype=dtype), 6) for dtype in BYTES)
+    full, half = (cost_of(config("gptq", dtype=dtype), PARAMETERS * 100) for dtype in BYTES)
     assert half.score_memory_bytes == pytest.approx(full.score_memory_bytes / 2, abs=1)
     assert half.quantize_memory_bytes == full.quantize_memory_bytes
 
 
 def test_hours_follow_from_the_rate_that_is_reached():
-    cost = estimate(PARAMETERS, 0, config("rtn"), 6)
+    cost = cost_of(config("rtn"))
     assert cost.operations == 2 * 104 * 30
     assert cost.hours(6240 / 0.4) == pytest.approx(1 / 3600)
 

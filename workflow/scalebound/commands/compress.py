@@ -6,6 +6,7 @@ from scalebound.artifacts import atomic, windows
 from scalebound.artifacts.architecture import read_architecture
 from scalebound.artifacts.provenance import describe_files, identity, read_json
 from scalebound.commands.arguments import add_settings, read_settings
+from scalebound.configuration.config import Scoring, parse
 from scalebound.configuration.rate import RateSettings
 from scalebound.errors import InputError
 from scalebound.quantization.message import code_length_bits
@@ -23,6 +24,7 @@ def add_arguments(parser):
     parser.add_argument("--tuning", required=True, help="windows.parquet of the tuning draw, used in order")
     parser.add_argument("--price", help="price.json, where the settings name no exchange")
     parser.add_argument("--predictions", required=True, type=int, help="tokens that the checkpoint was trained on")
+    parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
     parser.add_argument("--out", required=True, help="codes.safetensors: codes and step exponents of every parameter")
     parser.add_argument("--out-message", required=True, help="model.sbq")
     parser.add_argument("--out-report", required=True, help="code.json: bytes, code length, bits per parameter, rates weighed, share of training")
@@ -35,11 +37,12 @@ def run(arguments):
     from scalebound.quantization.rate.compress import compress
 
     settings, architecture = _priced(read_settings(arguments, RateSettings), arguments.price), read_architecture(arguments.architecture)
+    device = files.choose_device(parse(Scoring, {"device": arguments.device}, "--device").device)
     # one thread: a sum's order, and with it every bit of the result, does not depend on the machine's load
     torch.set_num_threads(1)
     calibration, tuning = (windows.read(path)[1] for path in (arguments.calibration, arguments.tuning))
     description = files.read_description(arguments.model)
-    model, causality = loading.load_described(description, torch.device("cpu"), "float32", calibration.shape[1] - 1)
+    model, causality = loading.load_described(description, device, "float32", calibration.shape[1] - 1)
     found = compress(model, architecture["parameters"], settings, calibration, tuning, arguments.predictions)
     data, sizes = message.encode(found.tensors, architecture)
     check_round_trip(found.tensors, message.decode(data, architecture))
@@ -49,7 +52,7 @@ def run(arguments):
         {**read_settings(arguments, RateSettings).model_dump(), "predictions": arguments.predictions},
         packages=["torch", "transformers", "constriction"],
         model_files=description["files"],
-        device="cpu",
+        device=files.device_name(device),
         dtype="float32",
         threads=1,
         causality=causality,
@@ -74,7 +77,7 @@ def run(arguments):
     atomic.write_json(arguments.out_report, report)
     if found.notice():
         print(f"notice: {found.notice()}")
-    print(f"{len(data)} bytes: {coded / n_params:.3f} bits per parameter, tuned on {found.share_of_training:.2f} of the training tokens")
+    print(f"{len(data)} bytes: {coded / n_params:.3f} bits per parameter, tuned on {found.share_of_training:.2f} of the training tokens, on {device.type}")
     return [arguments.out, arguments.out_message, arguments.out_report]
 
 

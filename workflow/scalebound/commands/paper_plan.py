@@ -8,10 +8,11 @@ from rich.console import Console
 from rich.table import Table
 
 from scalebound.artifacts.provenance import parse_json, read_json
+from scalebound.configuration.checkpoints import is_certified
 from scalebound.counts import short_count
 from scalebound.errors import InputError
 from scalebound.plan.plan import Plan, hub_file
-from scalebound.plan.run_costs import EFFICIENCY, estimate, scored_tokens
+from scalebound.plan.run_costs import EFFICIENCY, Work, estimate, scored_tokens
 from scalebound.plan.stages.checkpoints import weights_folder
 
 GROUP = "reading results"
@@ -66,7 +67,11 @@ def _cost(plan, row, located, offline):
     from scalebound.models.architecture import describe
 
     size = sum(file["size"] for slug in (row.slug, *_references(plan, row)) for file in located.get(slug, {"files": []})["files"])
-    return estimate(describe(folder)["parameters"], size, plan.config, plan.config.streams[row.stream].row_tokens, bool(plan.history_of(row)))
+    return estimate(describe(folder)["parameters"], size, plan.config, plan.config.streams[row.stream].row_tokens, _work(plan, row))
+
+
+def _work(plan, row):
+    return Work(plan.quantizers_of_row(row), row.tokens_seen, is_certified(row, plan.config.certificate), bool(plan.history_of(row)))
 
 
 def _references(plan, row):
@@ -91,14 +96,14 @@ def _configuration(hub, attempts, offline):
 def _print(plan, located, costs, results):
     console = Console(width=None if os.isatty(1) else 150)
     known = [cost for cost in costs.values() if cost is not None]
-    device, rate = _measured(plan.config.scoring) if known else (None, None)
+    device, rates = _measured(plan.config.scoring) if known else (None, None)
     rows = [
         {
             "checkpoint": slug,
-            **_of_configuration(plan.config, row),
+            **_of_configuration(plan, row),
             "references": _of_references(located, _references(plan, row)),
-            **_of_model(located.get(slug), costs[slug], rate),
-            "done already": _done(plan, results / family / slug),
+            **_of_model(located.get(slug), costs[slug], rates),
+            "done already": _done(plan.quantizers_of_row(row), results / family / slug),
         }
         for (family, slug), row in plan.checkpoints.items()
     ]
@@ -112,20 +117,23 @@ def _print(plan, located, costs, results):
     if len(known) < len(costs):
         console.print(f"Without the hub: sizes and hours of {len(costs) - len(known)} of {len(costs)} checkpoints are not known", highlight=False)
     if known:
-        _print_totals(console, plan.config.scoring, known, device, rate)
+        _print_totals(console, plan.config.scoring, known, device, rates)
 
 
 def _measured(scoring):
-    """The device that scores, and the rate of its matrix products."""
+    """The device that scores, and the rates of its matrix products: of scoring, and of tuning in fp32."""
     from scalebound.models import files
 
     device = files.choose_device(scoring.device)
-    return device, files.matrix_product_rate(device, scoring.dtype)
+    from scalebound.quantization.rate.tuning import fast_products
+
+    with fast_products(device):
+        return device, [files.matrix_product_rate(device, dtype) for dtype in (scoring.dtype, "float32")]
 
 
-def _of_configuration(config, row):
-    scored = scored_tokens(config, config.streams[row.stream].row_tokens)
-    windows = str(config.sampling.score.windows)
+def _of_configuration(plan, row):
+    work, windows = _work(plan, row), str(plan.config.sampling.score.windows)
+    scored = scored_tokens(plan.config, plan.stream_of(row).row_tokens, work)
     return {"step": str(row.step), "tokens seen": short_count(row.tokens_seen), "windows": windows, "tokens scored": short_count(scored)}
 
 
@@ -135,14 +143,15 @@ def _of_references(located, slugs):
     return str(len(slugs)) + (f", {_gigabytes(sum(file['size'] for slug in slugs for file in located[slug]['files']))}" if known else "")
 
 
-def _of_model(hub, cost, rate):
+def _of_model(hub, cost, rates):
     """Sizes of what is stored, operations and hours, where they are known."""
-    cells = dict.fromkeys(("download", "memory to score", "to quantize", "results", "operations", "hours"), UNKNOWN)
+    cells = dict.fromkeys(("download", "memory to score", "to quantize", "results", "operations", "hours", "of them tuning"), UNKNOWN)
     if hub is not None:
         cells["download"] = _gigabytes(sum(file["size"] for file in hub["files"]))
     if cost is not None:
         sizes = {"memory to score": cost.score_memory_bytes, "to quantize": cost.quantize_memory_bytes, "results": cost.results_bytes}
-        cells |= {name: _gigabytes(size) for name, size in sizes.items()} | {"operations": f"{cost.operations:.1e}", "hours": f"{cost.hours(rate):.2f}"}
+        cells |= {name: _gigabytes(size) for name, size in sizes.items()} | {"operations": f"{cost.operations + cost.tuning_operations:.1e}"}
+        cells |= {"hours": f"{cost.hours(*rates):.2f}", "of them tuning": f"{cost.tuning_hours(rates[1]):.2f}"}
     return cells
 
 
@@ -150,12 +159,13 @@ def _gigabytes(size):
     return f"{size / 1e9:.1f} GB"
 
 
-def _print_totals(console, scoring, costs, device, rate):
+def _print_totals(console, scoring, costs, device, rates):
     from scalebound.models import files
 
     console.print(
-        f"{files.device_name(device)}: {rate / 1e12:.2f} TFLOP/s measured on {scoring.dtype} matrix products, of which {EFFICIENCY:.0%} "
-        f"are counted on: {sum(cost.hours(rate) for cost in costs):.1f} hours in all, {sum(c.download_bytes for c in costs) / 1e9:.0f} GB to download, "
+        f"{files.device_name(device)}: {rates[0] / 1e12:.2f} TFLOP/s measured on {scoring.dtype} matrix products, {rates[1] / 1e12:.2f} on those of "
+        f"tuning, of which {EFFICIENCY:.0%} "
+        f"are counted on: {sum(cost.hours(*rates) for cost in costs):.1f} hours in all, {sum(c.download_bytes for c in costs) / 1e9:.0f} GB to download, "
         f"{sum(c.results_bytes for c in costs) / 1e9:.0f} GB of results.",
         highlight=False,
         soft_wrap=True,
@@ -165,7 +175,7 @@ def _print_totals(console, scoring, costs, device, rate):
         console.print(f"notice: {largest / 1e9:.0f} GB to quantize do not fit into one device's memory; with several, models are spread over them")
 
 
-def _done(plan, folder):
+def _done(quantizers, folder):
     done = [name for name, path in STAGES.items() if (folder / path).exists()]
-    bounds = sum((folder / f"quantizers/{name}/bound/bounds.json").exists() for name in plan.config.quantize_with)
-    return ", ".join([*done, *([f"{bounds} of {len(plan.config.quantize_with)} bounds"] if bounds else [])]) or "nothing"
+    bounds = sum((folder / f"quantizers/{name}/bound/bounds.json").exists() for name in quantizers)
+    return ", ".join([*done, *([f"{bounds} of {len(quantizers)} bounds"] if bounds else [])]) or "nothing"

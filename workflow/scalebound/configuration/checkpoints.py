@@ -1,5 +1,6 @@
 """The table of checkpoints: one row is one model at one step, with the stream that it saw."""
 
+import difflib
 import hashlib
 import json
 import re
@@ -67,13 +68,27 @@ def select(rows, families, path="checkpoints.tsv"):
     return [row for row in rows if row.family in families]
 
 
+def is_certified(row, certificate):
+    """Whether the configuration's section on certificates has the row certified."""
+    return certificate.quantizer is not None and (certificate.checkpoints is None or row.slug in certificate.checkpoints)
+
+
+def check_certified(rows, certificate, path="checkpoints.tsv"):
+    """Every row that is to be certified is a row of the table, of whichever family."""
+    known = {row.slug for row in rows}
+    for slug in certificate.checkpoints or []:
+        if slug not in known:
+            near = difflib.get_close_matches(slug, sorted(known), 1)
+            raise InputError("configuration: certificate.checkpoints", f"{slug!r} is no row of {path}", f"Did you mean {near[0]}?" if near else "Name its rows")
+
+
 def check_against(rows, config, path="checkpoints.tsv"):
     """Each row's stream must exist and allow what is asked for; run, step, revision and token count must be what they make of each other."""
     for row in rows:
         where = f"{path}: {row.family}/{row.slug}"
         if row.stream not in config.streams:
             raise InputError(where, f"unknown stream {row.stream!r}", f"Known streams: {', '.join(sorted(config.streams))}")
-        if config.certificate.quantizer is not None and not config.streams[row.stream].unbiased:
+        if is_certified(row, config.certificate) and not config.streams[row.stream].unbiased:
             found = f"stream {row.stream!r} is an approximation of what the checkpoint saw, and certificate.quantizer is {config.certificate.quantizer!r}"
             raise InputError(
                 where, found, "No certificate rests on such a stream: set certificate.quantizer to null, and all that is said of the row is an estimate"

@@ -250,6 +250,9 @@ class Certificate(Model):
 
     quantizer: Slug | None = Field(None, description="the quantizer whose decoded model is certified; null: no certificates")
     untuned: Slug | None = Field(None, description="a quantizer to show on the way to the certificate; null: none")
+    checkpoints: list[Slug] | None = Field(
+        None, description="slugs of the rows that are certified, for no others `quantizer` and `untuned` are run; null: all rows"
+    )
     method: Literal["online", "geometric", "freedman"] | None = Field(None, description="null: online where a checkpoint has references, else geometric")
     starts: list[Share] = Field(
         [0.0],

@@ -20,6 +20,7 @@ class Plan:
     """The configuration and the selected rows of the table of checkpoints, with the questions that declarations of jobs ask."""
 
     def __init__(self, config, rows):
+        checkpoints.check_certified(rows, config.certificate, config.checkpoints)
         rows = checkpoints.select(rows, config.families, config.checkpoints)
         checkpoints.check_against(rows, config, config.checkpoints)
         studies.check_names(config.studies.run)
@@ -111,7 +112,7 @@ class Plan:
     def tables_of(self, family):
         """The tables that a family has in the run."""
         compared = ["comparison.csv"] if family in self.config.published else []
-        certified = ["certificates.csv"] if self.certified else []
+        certified = ["certificates.csv"] if self.certified_of(family) else []
         return ["bounds.csv", *compared, *certified, *(table for name in self.config.studies.run for table in studies.STUDIES[name].tables)]
 
     def figures_of(self, family):
@@ -195,10 +196,15 @@ class Plan:
     def slugs(self):
         return sorted({slug for _, slug in self.checkpoints} | set(self._references))
 
-    @property
-    def certified(self):
-        """Whether certificates are part of the run."""
-        return self.config.certificate.quantizer is not None
+    def certified_of(self, family):
+        """The rows of a family that are certified."""
+        return [row for row in self.rows_of(family) if checkpoints.is_certified(row, self.config.certificate)]
+
+    def quantizers_of_row(self, row):
+        """Names of the quantizers that a row is run with: those of certificates only where it is certified."""
+        certificate = self.config.certificate
+        aside = () if certificate.checkpoints is None or checkpoints.is_certified(row, certificate) else (certificate.quantizer, certificate.untuned)
+        return [name for name in self.config.quantize_with if name not in aside or name == self.config.paper_quantizer]
 
     def quantizers_of(self, *methods):
         """Names of the quantizers of the given methods."""

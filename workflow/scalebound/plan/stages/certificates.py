@@ -73,10 +73,10 @@ def _settings(plan, row):
 
 def certificates_of(plan, family):
     """The files that the table of certificates is made from, checkpoint by checkpoint."""
-    return [CERTIFICATE.format(family=family, slug=row.slug, quantizer=plan.config.certificate.quantizer) for row in plan.rows_of(family)]
+    return [CERTIFICATE.format(family=family, slug=row.slug, quantizer=plan.config.certificate.quantizer) for row in plan.certified_of(family)]
 
 
 def true_risks_of(plan, family):
     """The true risks of the family's checkpoints on oracle streams."""
-    rows = [row for row in plan.rows_of(family) if plan.stream_of(row).kind == "oracle"]
+    rows = [row for row in plan.certified_of(family) if plan.stream_of(row).kind == "oracle"]
     return [TRUE_RISK.format(family=family, slug=row.slug, quantizer=plan.config.certificate.quantizer) for row in rows]

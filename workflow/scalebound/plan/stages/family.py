@@ -52,4 +52,4 @@ def table(stage, file, inputs, settings=None, name=None, report=None, also=()):
 
 def bounds_of(plan, family):
     """Bounds of every checkpoint by every quantizer of the run."""
-    return [BOUNDS.format(family=family, slug=row.slug, quantizer=quantizer) for row in plan.rows_of(family) for quantizer in plan.config.quantize_with]
+    return [BOUNDS.format(family=family, slug=row.slug, quantizer=quantizer) for row in plan.rows_of(family) for quantizer in plan.quantizers_of_row(row)]

@@ -44,9 +44,10 @@ def rules(plan):
             outputs={"out": CODES, "out_message": MESSAGE, "out_report": CODE},
             record=f"{QUANTIZER}/encode/run.json",
             settings=settings,
-            options=lambda w: {"predictions": plan.row(w.family, w.slug).tokens_seen},
+            options=lambda w: {"predictions": plan.row(w.family, w.slug).tokens_seen, "device": plan.config.scoring.device},
             vouches={"out_report": ("out_message",)},
             constraints=coded,
+            gpu=True,
             priority=1,
         ),
         Rule(

@@ -42,7 +42,7 @@ def rules(plan):
             inputs={
                 "bounds": lambda w: plan.files_of(w.family, papers(plan, BOUNDS)),
                 "baselines": lambda w: baselines_of(plan, w.family),
-                "certificates": lambda w: [f"results/{w.family}/certificates.csv"] if plan.certified else [],
+                "certificates": lambda w: [f"results/{w.family}/certificates.csv"] if plan.certified_of(w.family) else [],
             },
             report=("baselines", "bounds and held-out losses"),
         ),

@@ -15,7 +15,7 @@ def rules(plan):
                 "information": INFORMATION,
                 "laws": LAWS,
                 "models": lambda w: plan.config.studies.extrapolation.models,
-                "certificates": lambda w: [f"results/{w.family}/certificates.csv"] if plan.certified else [],
+                "certificates": lambda w: [f"results/{w.family}/certificates.csv"] if plan.certified_of(w.family) else [],
             },
             settings=lambda w: plan.config.studies.extrapolation.model_dump() | {"quantizer": plan.config.paper_quantizer},
             also={"out_exponents": "gap_exponents.csv"},

@@ -34,9 +34,10 @@ _FILES = {"bounds": BOUNDS, "windows": windows_of("score"), "plain": SCORES, "sc
 
 
 def _of_rows(plan, path):
-    """Files of the rows that have references, by the quantizer that is certified or else the paper's."""
-    quantizer = plan.config.certificate.quantizer or plan.config.paper_quantizer
-    return lambda w: [path.format(family=w.family, slug=row.slug, quantizer=quantizer) for row in plan.rows_of(w.family) if plan.history_of(row)]
+    """Files of the rows that have references, by the quantizer that is certified or else, where there is none, the paper's."""
+    best = plan.config.certificate.quantizer or plan.config.paper_quantizer
+    of = lambda row: best if best in plan.quantizers_of_row(row) else plan.config.paper_quantizer  # noqa: E731
+    return lambda w: [path.format(family=w.family, slug=row.slug, quantizer=of(row)) for row in plan.rows_of(w.family) if plan.history_of(row)]
 
 
 STUDY = Study(("along_stream.csv", "online_law.csv"), {"along_stream": "along_stream.csv", "online_law": "online_law.csv"}, rules)

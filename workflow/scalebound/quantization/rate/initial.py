@@ -126,7 +126,7 @@ class RateRounder:
         elif name in self.found.gradients:
             rows = to_matrix(self.found.gradients[name], self.parameters[name]["use"]).sum(1) / hessian.diagonal().sum()
         else:
-            rows = torch.ones(len(weights), dtype=torch.float64)
+            rows = torch.ones(len(weights), dtype=torch.float64)  # on the CPU, where sizes of steps are made
         self._gptq(name, weights, hessian, rows)
 
     def _gptq(self, name, weights, hessian, rows):
@@ -190,7 +190,7 @@ class RateRounder:
         """One step for the whole vector; gains of norms are coded as differences from one."""
         weights = self._matrix(name)
         offset = int(float((weights - 1).abs().mean()) < float(weights.abs().mean()))
-        size = weights.abs().mean()[None].numpy() + 1e-3
+        size = weights.abs().mean()[None].cpu().numpy() + 1e-3
         self._one_step(name, self._mean_size(name, size), self.exponent, offset)
 
     def _plain(self, name):
@@ -198,7 +198,7 @@ class RateRounder:
         if name in self.found.gradients:
             self._one_step(name, self._mean_size(name, None), self.exponent)
         else:
-            self._one_step(name, self._matrix(name).std().clamp(min=1e-6)[None].numpy() / 4, 0)
+            self._one_step(name, self._matrix(name).std().clamp(min=1e-6)[None].cpu().numpy() / 4, 0)
 
     def _mean_size(self, name, otherwise):
         fisher = self.found.gradients.get(name)

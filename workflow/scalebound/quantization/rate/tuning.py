@@ -6,6 +6,7 @@ which is what the adaptive coder (wavefront.py) comes to know: log2(1 + 1/mean) 
 for the sign. On one thread the same settings give the same codes.
 """
 
+import contextlib
 import math
 from dataclasses import dataclass
 
@@ -25,22 +26,22 @@ _OCTAVE = math.log(2) / PER_OCTAVE
 class Group:
     """Parameters of one matrix shape and use, stacked: latent weights [k, rows, columns] and the k exponents of their steps."""
 
-    def __init__(self, names, use, rounded):
+    def __init__(self, names, use, rounded, device="cpu"):
         self.names, self.use = names, use
         tensors = [r.tensor for r in rounded]
-        self.latent = torch.nn.Parameter(torch.from_numpy(np.stack([r.latent for r in rounded])))
-        self.base = torch.nn.Parameter(torch.tensor([float(t.base) for t in tensors])[:, None, None])
+        self.latent = torch.nn.Parameter(torch.from_numpy(np.stack([r.latent for r in rounded])).to(device))
+        self.base = torch.nn.Parameter(torch.tensor([float(t.base) for t in tensors], device=device)[:, None, None])
         self.rows, self.columns = (np.stack([getattr(t, part) for t in tensors]).astype(np.int64) for part in ("row_exponents", "column_exponents"))
-        self.offsets = torch.tensor([float(t.offset) for t in tensors])[:, None, None]
+        self.offsets = torch.tensor([float(t.offset) for t in tensors], device=device)[:, None, None]
         self._exponents = None
 
     @torch.no_grad()
     def quantize(self):
         """float32 [k, rows, columns], a leaf that collects the network's gradient."""
-        found = torch.round(self.base).clamp(LOWEST / 2, HIGHEST / 2).to(torch.int64).numpy()
+        found = torch.round(self.base).clamp(LOWEST / 2, HIGHEST / 2).to(torch.int64).cpu().numpy()
         if self._exponents is None or (found != self._exponents).any():
             self._exponents = found
-            self.steps = torch.from_numpy(step_sizes(found + self.rows[:, :, None] + self.columns[:, None]))
+            self.steps = torch.from_numpy(step_sizes(found + self.rows[:, :, None] + self.columns[:, None])).to(self.latent.device)
         self.scaled = self.latent / self.steps
         self.codes = torch.round(self.scaled)
         self.weights = torch.addcmul(self.offsets, self.codes, self.steps).requires_grad_()
@@ -78,7 +79,7 @@ class Group:
     def tensors(self):
         """{name: CodedTensor} of the codes as they are."""
         self.quantize()
-        codes = self.codes.to(torch.int32).numpy()
+        codes = self.codes.to(torch.int32).cpu().numpy()
         parts = zip(self.names, codes, self._exponents.reshape(-1), self.rows, self.columns, self.offsets.reshape(-1).tolist())
         return {n: CodedTensor(q, int(b), r.astype(np.int16), c.astype(np.int16), int(o)) for n, q, b, r, c, o in parts}
 
@@ -101,7 +102,7 @@ def tune(model, parameters, rounded, settings, tokens, exchange, predictions):
         InputError: the loss is no longer finite.
     """
     described = {p["name"]: p for p in parameters}
-    groups = _groups(described, rounded)
+    groups = _groups(described, rounded, model.device)
     optimizer = torch.optim.Adam(
         [{"params": [g.latent for g in groups], "factor": 1.0}, {"params": [g.base for g in groups], "factor": settings.exponent_rate}],
         betas=(0.9, settings.beta2),
@@ -109,12 +110,15 @@ def tune(model, parameters, rounded, settings, tokens, exchange, predictions):
     )
     nats_per_bit, history = exchange * math.log(2) / predictions, []
     steps, peak = settings.steps(predictions, tokens.shape[1] - 1), settings.peak_learning_rate(predictions)
-    with progress(steps * settings.batch_rows * (tokens.shape[1] - 1), "tokens", "tune") as bar:
+    size = steps * settings.batch_rows * (tokens.shape[1] - 1)
+    with fast_products(model.device), progress(size, "tokens", f"tune on {model.device.type}") as bar:
         for step in range(steps):
             for group in optimizer.param_groups:
                 group["lr"] = peak * schedule(settings, steps, step) * group["factor"]
             rows = tokens[np.arange(step * settings.batch_rows, (step + 1) * settings.batch_rows) % len(tokens)]
-            loss = _update(model, described, groups, torch.as_tensor(rows, dtype=torch.long), nats_per_bit, step % settings.refresh_every == 0)
+            loss = _update(
+                model, described, groups, torch.as_tensor(rows, dtype=torch.long, device=model.device), nats_per_bit, step % settings.refresh_every == 0
+            )
             torch.nn.utils.clip_grad_norm_([g.latent for g in groups], settings.clip_norm)
             optimizer.step()
             if not math.isfinite(loss):
@@ -124,6 +128,20 @@ def tune(model, parameters, rounded, settings, tokens, exchange, predictions):
             bar.update(settings.batch_rows * (tokens.shape[1] - 1))
     tuned = {name: tensor for group in groups for name, tensor in group.tensors().items()}
     return {name: tuned[name] for name in described}, history
+
+
+@contextlib.contextmanager
+def fast_products(device):
+    """On a CUDA device, matrix products of fp32 by its tensor cores, with mantissas of 10 bits (TF32).
+
+    The noise that this adds to gradients is far below that of a batch; what is certified are the codes that come out, which are scored anew.
+    """
+    before = torch.backends.cuda.matmul.allow_tf32
+    torch.backends.cuda.matmul.allow_tf32 = before or device.type == "cuda"
+    try:
+        yield
+    finally:
+        torch.backends.cuda.matmul.allow_tf32 = before
 
 
 def schedule(settings, steps, step):
@@ -136,11 +154,11 @@ def schedule(settings, steps, step):
     return floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * done))
 
 
-def _groups(described, rounded):
+def _groups(described, rounded, device):
     by_shape = {}
     for name, parameter in described.items():
         by_shape.setdefault((rounded[name].tensor.codes.shape, parameter["use"]), []).append(name)
-    return [Group(names, use, [rounded[name] for name in names]) for (_, use), names in by_shape.items()]
+    return [Group(names, use, [rounded[name] for name in names], device) for (_, use), names in by_shape.items()]
 
 
 def _update(model, described, groups, tokens, nats_per_bit, refresh):
