@@ -331,7 +331,7 @@ def _score_beside(forged, steps):
         references = References(
             known, "forged", forged.folder / "references.safetensors", {"folder": folder}, torch.device("cpu"), "float32", tokens.shape[1] - 1
         )
-        groups = [(np.flatnonzero(steps == step), references.load(int(step))) for step in np.unique(steps)]
+        groups = [(np.flatnonzero(steps == step), model) for step, model in references.models(np.unique(steps).tolist())]
         pairs, _ = forged.pairs()
         found = beside_reference.score(model, groups, tokens, pairs.alphas, None, "forged")
     columns = {"reference_nll": found.reference_nll.ravel()} | {n: x.ravel() for n, x in zip(largest_names(pairs.alphas), found.largest)}

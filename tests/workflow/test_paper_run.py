@@ -54,7 +54,7 @@ def released(tmp_path_factory):
         yield hub, tokens
 
 
-def prepare(workspace, table):
+def prepare(workspace, table, certified=""):
     """The presets' table, commits and numbers of windows, replaced by those that the test's hub has."""
     workspace.path("config/pythia.tsv").write_text(HEADER + table)
     standard = "revision: {}\n    row_tokens: 2049\n    rows_per_step: 1024\n    vocab_size: 50277\n    unbiased: true"
@@ -62,8 +62,12 @@ def prepare(workspace, table):
         (standard.format("bac79b6820adb34e451f9a02cc1dc7cd920febf0"), standard.format("main")),
         ("revision: 4647773ea142ab1ff5694602fa104bbf49088408", "revision: main"),
         ("first_pass_rows: 100352000", f"first_pass_rows: {FIRST_PASS}"),
-        ("windows: 10000", "windows: 12"),
+        ("score: {windows: 10000", "score: {windows: 12"),
+        ("certify: {windows: 10000", "certify: {windows: 24"),
+        ("tuning: {windows: 33000", "tuning: {windows: 2"),
         ("windows: 128", "windows: 2"),
+        ("share_of_training: 0.008, batch_rows: 8", f"share_of_training: {4 / (2 * ROWS_PER_STEP)}, batch_rows: 2"),
+        ("checkpoints: [pythia-70m, pythia-160m, pythia-410m]", f"checkpoints: [{certified}]"),
     ):
         workspace.edit(CONFIG, old, new)
 
@@ -79,7 +83,7 @@ def paper_run(released, tmp_path_factory):
     hub, tokens = released
     folder = tmp_path_factory.mktemp("paper")
     workspace = Workspace.create(folder / "workspace")
-    prepare(workspace, row("pythia-70m", STANDARD, 2, "pile-standard") + row("pythia-160m", DEDUPED, 1, "pile-deduped"))
+    prepare(workspace, row("pythia-70m", STANDARD, 2, "pile-standard") + row("pythia-160m", DEDUPED, 1, "pile-deduped"), certified="pythia-70m")
     planned = run(workspace, hub.endpoint, folder / "home", "--quiet", "all", "--", "paper_plan")
     assert planned.returncode == 0, planned.stdout + planned.stderr
     hub.clear()
@@ -88,13 +92,14 @@ def paper_run(released, tmp_path_factory):
     traffic = {name: hub.body_bytes(f"{name}-pythia-preshuffled.*[.]bin") for name in tokens}
     done = run(workspace, "http://127.0.0.1:9", folder / "home")
     assert done.returncode == 0, done.stdout + done.stderr
+    workspace.env = os.environ | {"HF_HOME": str(folder / "home")}
     workspace.planned, workspace.traffic, workspace.tokens = planned.stdout + planned.stderr, traffic, tokens
     return workspace
 
 
 def test_everything_after_fetching_ran_without_the_hub(paper_run):
     table = pd.read_csv(paper_run.path("results/pythia/bounds.csv"))
-    assert sorted(table["checkpoint"]) == ["pythia-160m", "pythia-70m"]
+    assert sorted(zip(table["checkpoint"], table["quantizer"])) == [("pythia-160m", "gptq-4"), ("pythia-70m", "coded"), ("pythia-70m", "gptq-4")]
     assert set(table["sampling"]) == {"unbiased"}
     assert (table["vocab_size"] == 50304).all()
     assert table.set_index("checkpoint")["n_tokens"].to_dict() == {"pythia-70m": 2 * PREDICTIONS, "pythia-160m": FIRST_PASS * (ROW_TOKENS - 1)}
@@ -125,13 +130,28 @@ def test_an_earlier_step_is_the_reference_of_rows_that_it_had_not_seen(paper_run
 
 
 def test_bounds_are_online_where_there_is_a_reference(paper_run):
-    table = pd.read_csv(paper_run.path("results/pythia/bounds.csv")).set_index("checkpoint")
+    table = pd.read_csv(paper_run.path("results/pythia/bounds.csv")).query("quantizer == 'gptq-4'").set_index("checkpoint")
     columns = ["online_bound", "online_bound_coded", *ONLINE_TERMS]
     assert np.isfinite(table.loc["pythia-70m", columns].astype(float)).all()
     assert table.loc["pythia-160m", columns].isna().all()
     # the halves of the bound are each above what they bound
     assert table.loc["pythia-70m", "reference_bound"] > table.loc["pythia-70m", "reference_loss"]
     assert table.loc["pythia-70m", "online_bound"] > table.loc["pythia-70m", "quantized_loss"]
+
+
+def test_the_named_checkpoint_is_certified_beside_its_reference(paper_run):
+    table = pd.read_csv(paper_run.path("results/pythia/certificates.csv"))
+    assert table[["checkpoint", "quantizer", "method", "sampling"]].to_numpy().tolist() == [["pythia-70m", "coded", "online", "unbiased"]]
+    assert (table["certificate"] > table["decoded_loss"]).all()
+    assert not paper_run.path("results/pythia/pythia-160m/quantizers/coded").exists()
+    report = json.loads(paper_run.path("results/pythia/pythia-70m/quantizers/coded/encode/code.json").read_text())
+    assert report["tuned_tokens"] == 4 * (ROW_TOKENS - 1)
+
+
+def test_its_certificate_can_be_verified(paper_run):
+    done = paper_run.scalebound("verify", "results/pythia/pythia-70m/quantizers/coded/certificate", "--share", "0.1", env=paper_run.env)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "verified: " in done.stdout
 
 
 def test_windows_are_rows_that_the_checkpoint_saw(paper_run):
@@ -143,8 +163,10 @@ def test_windows_are_rows_that_the_checkpoint_saw(paper_run):
 
 
 def test_only_the_drawn_rows_were_transferred(paper_run):
-    for slug, stream in (("pythia-70m", "standard"), ("pythia-160m", "deduped")):
-        draws = [pq.read_table(paper_run.path(f"results/pythia/{slug}/sample/{draw}/windows.parquet"))["row"].to_numpy() for draw in ("score", "calibration")]
+    made = {"score", "calibration"}
+    for slug, stream, names in (("pythia-70m", "standard", {*made, "tuning", "certify"}), ("pythia-160m", "deduped", made)):
+        assert {path.name for path in paper_run.path(f"results/pythia/{slug}/sample").iterdir()} == names
+        draws = [pq.read_table(paper_run.path(f"results/pythia/{slug}/sample/{draw}/windows.parquet"))["row"].to_numpy() for draw in sorted(names)]
         assert paper_run.traffic[stream] == sum(len(np.unique(ids)) for ids in draws) * 2 * ROW_TOKENS
 
 

@@ -112,13 +112,14 @@ def test_the_batch_is_as_many_windows_as_asked_for():
 
 
 def test_every_target_is_scored_once_when_memory_runs_out_in_between(monkeypatch):
-    score_batch, sizes = scoring._score_batch, []
+    score_batch, sizes, done = scoring._score_batch, [], []
 
-    def small_memory(model, head, batch, first):
+    def small_memory(model, head, batch):
         sizes.append(len(batch))
-        if len(batch) > (2 if first == 0 else 1):
+        if len(batch) > (1 if done else 2):
             raise torch.cuda.OutOfMemoryError
-        return score_batch(model, head, batch, first)
+        done.append(batch)
+        return score_batch(model, head, batch)
 
     monkeypatch.setattr(scoring, "_score_batch", small_memory)
     scores = scoring.score(Bigram(TABLE), WINDOWS, 5)
@@ -388,14 +389,14 @@ def test_the_weights_are_not_changed(neox, tokens):
 
 @pytest.mark.parametrize(("memory", "length", "windows"), [(2**60, 128, 64), (2**60, 8192, 1), (2**60, 100_000, 1), (1, 128, 1)])
 def test_windows_a_batch(neox, monkeypatch, memory, length, windows):
-    monkeypatch.setattr(scoring.psutil, "virtual_memory", lambda: SimpleNamespace(total=memory, available=0))
+    monkeypatch.setattr(scoring, "host_memory", lambda: memory)
     assert scoring.batch_windows(neox, length) == windows
 
 
 def test_a_machine_with_less_memory_takes_fewer_windows(neox, monkeypatch):
     sizes = []
     for megabytes in (128, 64, 32):
-        monkeypatch.setattr(scoring.psutil, "virtual_memory", lambda n=megabytes: SimpleNamespace(total=n * 2**20))
+        monkeypatch.setattr(scoring, "host_memory", lambda n=megabytes: n * 2**20)
         sizes.append(scoring.batch_windows(neox, 128))
     assert 64 > sizes[0] > sizes[1] > sizes[2] > 1
 

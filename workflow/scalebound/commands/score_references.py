@@ -36,7 +36,7 @@ def run(arguments):
         raise InputError(arguments.windows, "held-out windows, which have no place in the stream", "Give windows of what the checkpoint saw")
     references = References(history, arguments.history, arguments.averages, task.description, task.device, settings.dtype, task.inputs)
     steps, started = history.steps_of(task.rows), time.monotonic()
-    groups = ((np.flatnonzero(steps == step), references.load(step)) for step in np.unique(steps).tolist())
+    groups = ((np.flatnonzero(steps == step), model) for step, model in references.models(np.unique(steps).tolist()))
     found = beside_reference.score(task.model, groups, task.tokens, settings.alphas, task.windows_per_batch, f"score {arguments.model} beside its references")
     columns = {"nll": found.nll, "entropy": found.entropy, "reference_nll": found.reference_nll}
     columns |= dict(zip(largest_names(settings.alphas), found.largest))

@@ -266,7 +266,7 @@ def _references_again(folder, certificate, model, config, chosen, arguments):
     averages = folder / REFERENCES if history.averages else None
     dtype, inputs = certificate["scored"]["dtype"], tokens.shape[1] - 1
     references = References(history, where, averages, {"folder": config}, model.device, dtype, inputs)
-    groups = ((np.flatnonzero(steps[chosen] == step), references.load(step)) for step in np.unique(steps[chosen]).tolist())
+    groups = ((np.flatnonzero(steps[chosen] == step), model) for step, model in references.models(np.unique(steps[chosen]).tolist()))
     stated = pairs.reference_nll[chosen], [column[chosen] for column in pairs.largest]
     words = f"scoring {len(chosen)} windows beside their references again"
     found = differences(model, groups, tokens[chosen], stated, pairs.alphas, arguments.seed, words)

@@ -1,5 +1,6 @@
 """References, loaded one after the other: earlier models of a run, as it averaged them or as they were released."""
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from scalebound.artifacts.provenance import file_sha256
@@ -27,14 +28,28 @@ class References:
         if averages is not None and file_sha256(averages) != history.averages["sha256"]:
             raise InputError(averages, f"sha256 {file_sha256(averages)}, {where} says {history.averages['sha256']}", "Give the file of this run")
 
-    def load(self, step):
-        """The model of a step; None for step 0, the uniform distribution before the first of them."""
+    def models(self, steps):
+        """Yield (step, its model; None for step 0, the uniform distribution before the first of them).
+
+        One is loaded at a time. The files of the next are read, compared with their digests and looked through for NaN meanwhile.
+        """
+        with ThreadPoolExecutor(1) as reader:
+            following = None
+            for k, step in enumerate(steps):
+                (following or reader.submit(self._check, step)).result()
+                following = reader.submit(self._check, steps[k + 1]) if k + 1 < len(steps) else None
+                yield step, self._load(step)
+
+    def _check(self, step):
+        if step and "hub" in self.history.references[step]:
+            files.check_description(self.history.references[step], f"reference of step {step}")
+
+    def _load(self, step):
         if step == 0:
             return None
         reference = self.history.references[step]
         if "hub" not in reference:
             return self._average(step)
-        files.check_description(reference, f"reference of step {step}")
         model, self.causality[str(step)] = loading.load_described(reference, *self.loading)
         return model
 

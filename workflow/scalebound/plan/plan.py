@@ -20,7 +20,6 @@ class Plan:
     """The configuration and the selected rows of the table of checkpoints, with the questions that declarations of jobs ask."""
 
     def __init__(self, config, rows):
-        checkpoints.check_certified(rows, config.certificate, config.checkpoints)
         rows = checkpoints.select(rows, config.families, config.checkpoints)
         checkpoints.check_against(rows, config, config.checkpoints)
         studies.check_names(config.studies.run)
@@ -31,7 +30,9 @@ class Plan:
     def from_configuration(cls, value):
         """The plan of a configuration (a dict), with the table of checkpoints that it names."""
         config = parse_config(value)
-        plan = cls(config, checkpoints.read_table(config.checkpoints))
+        table = checkpoints.read_table(config.checkpoints)
+        checkpoints.check_certified(table, config.certificate, config.checkpoints)
+        plan = cls(config, table)
         for row in plan.checkpoints.values():
             if row.source == "local":
                 # a folder that could be two models is refused here, in one line, and not by a rule that asks for its files

@@ -14,6 +14,7 @@ from scalebound.bounds.online_scores import reference_alpha
 from scalebound.errors import InputError
 from scalebound.progress import progress
 from scalebound.scoring import scoring
+from scalebound.scoring.batches import Batches
 
 # of the fp32 logits of one model for some tokens: on a CPU what its cache holds, but enough of them for the products with the heads
 CHUNK_BYTES, LEAST_CHUNK = {"cpu": 512 * 2**10, "cuda": 256 * 2**20}, 64
@@ -45,21 +46,13 @@ def score(model, groups, tokens, alphas, windows_per_batch=None, description="sc
     scoring.check_windows(model, tokens)
     logits = scoring.Logits(model, tokens)
     with progress(tokens[:, 1:].size, "tokens", f"{description} on {model.device.type}") as bar:
+        batches = Batches(tokens, size, model.device, bar)
         for windows, reference in groups:
             beside = None if reference is None else _reference_logits(reference, model, tokens)
-            pending = list(windows)
-            while pending:
-                batch = pending[:size]
-                try:
-                    found[:, batch] = _score_batch(logits, beside, tokens[batch], alphas)
-                except torch.cuda.OutOfMemoryError:
-                    if size == 1:
-                        raise InputError("scoring", "one window does not fit into the device's memory", "Use a larger device or bfloat16") from None
-                    torch.cuda.empty_cache()
-                    size = (size + 1) // 2
-                    continue
-                pending = pending[size:]
-                bar.update(tokens[batch, 1:].size)
+            for some, values in batches.run(windows, lambda batch, beside=beside: _score_batch(logits, beside, batch, alphas)):
+                found[:, some] = values
+            # gone before the next one is loaded
+            reference = beside = None
     _check_finite(found)
     nll, entropy, reference_nll, *largest = found.numpy()
     # none is negative; rounding of fp32 may say so
@@ -101,9 +94,8 @@ def _reference_logits(reference, model, tokens):
     return scoring.Logits(reference, tokens)
 
 
-def _score_batch(logits, beside, tokens, alphas):
-    """fp32 [3 + len(alphas), windows, positions] on the CPU."""
-    batch = torch.as_tensor(tokens, dtype=torch.long, device=logits.model.device)
+def _score_batch(logits, beside, batch, alphas):
+    """fp32 [3 + len(alphas), windows, positions] on the device."""
     inputs, targets = batch[:, :-1], batch[:, 1:]
     if logits.head is None or (beside and beside.head is None):
         # whole windows of logits at once: one at a time
@@ -111,7 +103,7 @@ def _score_batch(logits, beside, tokens, alphas):
         found = torch.cat(parts, dim=1)
     else:
         found = _statistics(logits, beside, inputs, targets.flatten(), alphas)
-    return found.reshape(-1, *targets.shape).cpu()
+    return found.reshape(-1, *targets.shape)
 
 
 def _statistics(logits, beside, inputs, targets, alphas):

@@ -7,7 +7,6 @@ a large vocabulary costs little beside the forward pass.
 from dataclasses import dataclass
 
 import numpy as np
-import psutil
 import torch
 from torch import nn
 from torch.nn.functional import log_softmax
@@ -15,6 +14,8 @@ from torch.nn.functional import log_softmax
 from scalebound.errors import InputError
 from scalebound.models.lengths import check_length
 from scalebound.progress import progress
+from scalebound.scoring.batches import Batches
+from scalebound.scoring.host_memory import host_memory
 
 CPU_TOKENS_PER_BATCH = 8192
 CUDA_TOKENS_PER_BATCH = 65536
@@ -40,23 +41,14 @@ def score(model, tokens, windows_per_batch=None, description="score"):
     # of a model spread over several devices, that of its first parameter, the embedding
     device = model.device
     check_windows(model, tokens)
-    size = windows_per_batch or batch_windows(model, tokens.shape[1] - 1)
-    head = separable_head(model, tokens)
-    parts, start = [], 0
+    size, head = windows_per_batch or batch_windows(model, tokens.shape[1] - 1), separable_head(model, tokens)
+    found = np.empty((2, *tokens[:, 1:].shape), dtype=np.float32)
     with progress(tokens[:, 1:].size, "tokens", f"{description} on {device.type}") as bar:
-        while start < len(tokens):
-            try:
-                batch = torch.as_tensor(tokens[start : start + size], dtype=torch.long, device=device)
-                parts.append(_score_batch(model, head, batch, start))
-            except torch.cuda.OutOfMemoryError:
-                if size == 1:
-                    raise InputError("scoring", "one window does not fit into the device's memory", "Use a larger device or bfloat16") from None
-                torch.cuda.empty_cache()
-                size = (size + 1) // 2
-                continue
-            start += len(batch)
-            bar.update(batch[:, 1:].numel())
-    return Scores(*(np.concatenate([part[k] for part in parts]) for k in (0, 1)))
+        for windows, values in Batches(tokens, size, device, bar).run(range(len(tokens)), lambda batch: _score_batch(model, head, batch)):
+            _check_finite(values, windows)
+            # neither is negative; rounding of fp32 may say so
+            found[:, windows] = values.clamp(min=0).numpy()
+    return Scores(*found)
 
 
 def token_statistics(logits, targets):
@@ -113,7 +105,7 @@ def batch_windows(model, length):
     if device.type == "cuda":
         tokens, memory = CUDA_TOKENS_PER_BATCH, torch.cuda.get_device_properties(device).total_memory
     else:
-        tokens, memory = CPU_TOKENS_PER_BATCH, psutil.virtual_memory().total
+        tokens, memory = CPU_TOKENS_PER_BATCH, host_memory()
     return max(1, min(tokens // length, int(0.1 * memory / window_bytes)))
 
 
@@ -129,23 +121,26 @@ def _most(count):
     return max(count) if isinstance(count, (list, tuple)) else count
 
 
-def _score_batch(model, head, batch, first_window):
+def _score_batch(model, head, batch):
+    """fp32 [2, windows, positions] on the device: losses and entropies."""
     inputs, targets = batch[:, :-1], batch[:, 1:]
     if head is not None:
         states = model.base_model(input_ids=inputs).last_hidden_state.flatten(0, 1).to(head.weight.device)
         chunk = max(1, LOGIT_BYTES[states.device.type] // (4 * len(states)))
-        nll, entropy = head_statistics(states, head.weight, head.bias, targets.flatten().to(states.device), chunk)
+        found = head_statistics(states, head.weight, head.bias, targets.flatten().to(states.device), chunk)
     else:
         # logits that are more than head(states), such as soft-capped ones: one window at a time
         rows = [_chunked(model(input_ids=i[None]).logits[0], t) for i, t in zip(inputs, targets)]
-        nll, entropy = (torch.cat([row[k] for row in rows]) for k in (0, 1))
-    bad = ~(torch.isfinite(nll) & torch.isfinite(entropy))
+        found = (torch.cat([row[k] for row in rows]) for k in (0, 1))
+    return torch.stack([values.reshape(targets.shape) for values in found])
+
+
+def _check_finite(values, windows):
+    bad = ~torch.isfinite(values).all(0)
     if bad.any():
-        window, position = divmod(int(bad.nonzero()[0]), targets.shape[1])
-        where = f"window {first_window + window}, position {position}"
+        window, position = divmod(int(bad.flatten().nonzero()[0]), bad.shape[1])
+        where = f"window {windows[window]}, position {position}"
         raise InputError("model", f"loss or entropy is not finite at {where}", "Check the weights; score in float32 or bfloat16")
-    # neither is negative; rounding of fp32 may say so
-    return tuple(x.clamp(min=0).reshape(targets.shape).cpu().numpy() for x in (nll, entropy))
 
 
 def _chunked(logits, targets):
