@@ -23,8 +23,8 @@ import numpy as np
 
 from scalebound.errors import InputError
 from scalebound.quantization.integers import matrix_view
+from scalebound.quantization.rate import coders, compiled
 from scalebound.quantization.rate.coded_tensor import LARGEST_CODE, CodedTensor, check
-from scalebound.quantization.rate.coders import Meter, Reader, Writer
 from scalebound.quantization.rate.signed import SignedModel
 from scalebound.quantization.rate.steps import HIGHEST, LOWEST
 from scalebound.quantization.rate.wavefront import LARGEST_TOTAL
@@ -33,6 +33,7 @@ MAGIC = b"SBQ2"
 LARGEST_CAP = 15
 _SIDE_CAP = 15
 _EXACT = 64
+_DOUBTFUL = 1e-9  # bits that differ by less than this part are added up again by the plain loops, so that these always decide
 _HEADER, _TRAILER = len(MAGIC) + 17, 4
 _ROWS, _COLUMNS, _OFFSET, _PLAIN = 1, 2, 4, 8
 
@@ -43,8 +44,9 @@ def encode(tensors, architecture):
     Bits are ideal code lengths, fractions included; with header, flags and rounding to words they add up to the message.
     """
     parameters = architecture["parameters"]
-    ordered, cap, flags = _plan(tensors, parameters)
-    writer = Writer()
+    ends = _ends(parameters)
+    ordered, cap, flags = _plan(ends, tensors, parameters)
+    writer = ends.Writer()
     _, sizes = _code(writer, parameters, cap, ordered, flags)
     body = MAGIC + bytes.fromhex(architecture["id"]) + bytes([cap]) + writer.message()
     return body + struct.pack("<I", zlib.crc32(body)), sizes
@@ -52,8 +54,9 @@ def encode(tensors, architecture):
 
 def ideal_bits(tensors, parameters):
     """Length in bits that `encode` comes close to from above, of {parameter name: CodedTensor} for the architecture's parameters."""
-    ordered, cap, flags = _plan(tensors, parameters)
-    meter = Meter()
+    ends = _ends(parameters)
+    ordered, cap, flags = _plan(ends, tensors, parameters)
+    meter = ends.Meter()
     _code(meter, parameters, cap, ordered, flags)
     return meter.bits + 8 * (_HEADER + _TRAILER)
 
@@ -67,13 +70,20 @@ def decode(message, architecture, where="model.sbq"):
     cap, stream = _checked(message, architecture, where)
     _check_plausible(len(stream), architecture, where)
     try:
-        reader = Reader(stream)
+        reader = _ends(architecture["parameters"]).Reader(stream)
         tensors, _ = _code(reader, architecture["parameters"], cap, None, None)
         if not reader.finished():
             raise ValueError("bytes left over")
     except ValueError as error:
         raise InputError(where, f"its SBQ2 stream is unreadable ({error})", "Encode the model again") from None
     return {p["name"]: t for p, t in zip(architecture["parameters"], tensors)}
+
+
+def _ends(parameters):
+    """The module whose Meter, Writer and Reader are the faster ones; their messages are the same."""
+    shapes = [matrix_view(p["shape"], p["use"]) for p in parameters]
+    large = sum(rows * columns for rows, columns in shapes) >= compiled.SMALLEST
+    return compiled if large and max(map(max, shapes)) <= compiled.LONGEST else coders
 
 
 class _Models:
@@ -142,7 +152,7 @@ def _flags(tensor):
     return _ROWS * bool(tensor.row_exponents.any()) | _COLUMNS * bool(tensor.column_exponents.any()) | _OFFSET * tensor.offset
 
 
-def _plan(tensors, parameters):
+def _plan(ends, tensors, parameters):
     """(tensors in order, cap, flags): all that the encoder decides. Raises InputError for tensors that are no such parameters."""
     ordered = [tensors[p["name"]] for p in parameters]
     for parameter, tensor in zip(parameters, ordered):
@@ -152,21 +162,30 @@ def _plan(tensors, parameters):
     cap = largest | _EXACT if largest <= LARGEST_CAP else LARGEST_CAP
     models, flags = _Models(cap), []
     for tensor, parameter in zip(ordered, parameters):
-        plain = min(tensor.codes.shape) > 1 and _plain_is_shorter(models, tensor, parameter["use"])
+        plain = min(tensor.codes.shape) > 1 and _plain_is_shorter(ends, models, tensor, parameter["use"])
         flags.append(_flags(tensor) | _PLAIN * plain)
     return ordered, cap, flags
 
 
-def _plain_is_shorter(models, tensor, use):
+def _plain_is_shorter(ends, models, tensor, use):
     """Whether a matrix takes fewer bits with rows and columns ignored, after what `models` learned, which then learns from it."""
-    trials = []
-    for plain in (False, True):
-        meter, trial = Meter(), copy.deepcopy(models.codes(use))
-        trial.code(meter, tensor.codes.astype(np.int32), plain)
-        trials.append((meter.bits, plain, trial))
+    trials = _trials(ends, models, tensor, use)
+    bits = [trial[0] for trial in trials]
+    if abs(bits[0] - bits[1]) <= _DOUBTFUL * max(bits):
+        trials = _trials(coders, models, tensor, use)
     _, plain, better = min(trials, key=lambda t: t[:2])
     models.replace(use, better)
     return plain
+
+
+def _trials(ends, models, tensor, use):
+    """[(bits, plain, what was learned)] of a matrix coded with rows and columns and without."""
+    trials = []
+    for plain in (False, True):
+        meter, trial = ends.Meter(), copy.deepcopy(models.codes(use))
+        trial.code(meter, tensor.codes.astype(np.int32), plain)
+        trials.append((meter.bits, plain, trial))
+    return trials
 
 
 def _checked(message, architecture, where):

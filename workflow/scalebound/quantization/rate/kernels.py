@@ -1,0 +1,259 @@
+"""Compiled loops of the coder of integers: what `wavefront`, `signs` and constriction's range coder do, bit for bit.
+
+Importing this module imports numba; only `compiled` does, inside its functions. numba keeps what it compiled beside this file
+and notices only changes of this file: so all loops are here, and constants of other modules are handed to them.
+
+Three arrays are a coder. `state` uint64 [6]: lower end and size of the range, then for a writer how many words are held back
+and the first of them, for a reader the point that it looks at; last, words written or read. `words` uint32: the message,
+with room for all that a call may write. `bits` float64 [1]: ideal code length so far.
+"""
+
+import numba
+import numpy as np
+
+METER, WRITE, READ = 0, 1, 2
+LOWER, SIZE, HELD, FIRST, POINT, PLACE = range(6)
+_PRECISION, _WORD = np.uint64(24), np.uint64(32)
+_NONE, _ONE, _LEAST, _WORDS_OF_ONES = np.uint64(0), np.uint64(1), np.uint64(1 << 32), np.uint64(0xFFFFFFFF)
+
+
+def compiled(function):
+    """The function compiled when it is first called, and kept for other processes where there is a folder to keep it in."""
+    try:
+        return numba.njit(function, cache=True, error_model="numpy")
+    except RuntimeError:
+        return numba.njit(function, error_model="numpy")
+
+
+@compiled
+def _fill(cumulative, counts, total, c):
+    """Row c of `cumulative` uint64 [classes, symbols + 1]: 24-bit fixed point of frequencies, as constriction makes it from floats."""
+    symbols = counts.shape[1]
+    scale = np.float64((1 << 24) - symbols) / np.float64(total)
+    below = np.int64(0)
+    for s in range(symbols):
+        cumulative[c, s] = np.uint64(np.int64(np.float64(below) * scale) + s)
+        below += counts[c, s]
+    cumulative[c, symbols] = _ONE << _PRECISION
+
+
+@compiled
+def _write(state, words, classes, symbols, cumulative):
+    """Code uint8 `symbols` [n], each under the row of `cumulative` that uint8 `classes` [n] says."""
+    lower, size, held, first, place = state[LOWER], state[SIZE], state[HELD], state[FIRST], state[PLACE]
+    for n in range(len(symbols)):
+        left, right = cumulative[classes[n], symbols[n]], cumulative[classes[n], np.uint64(symbols[n]) + _ONE]
+        scale = size >> _PRECISION
+        size = scale * (right - left)
+        start = lower + scale * left
+        if held > _NONE and start + size > start:
+            # the words that were held back are decided: a carry has passed through them, or cannot come any more
+            carried = start < lower
+            words[place] = first + _ONE if carried else first
+            for k in range(place + _ONE, place + held):
+                words[k] = _NONE if carried else _WORDS_OF_ONES
+            place += held
+            held = _NONE
+        lower = start
+        if size < _LEAST:
+            size <<= _WORD
+            word = lower >> _WORD
+            lower <<= _WORD
+            if held > _NONE:
+                held += _ONE
+            elif lower + size > lower:
+                words[place] = word
+                place += _ONE
+            else:
+                held, first = _ONE, word
+    state[LOWER], state[SIZE], state[HELD], state[FIRST], state[PLACE] = lower, size, held, first, place
+
+
+@compiled
+def _read(state, words, classes, symbols, cumulative):
+    """Fill uint8 `symbols` [n]; False where the words cannot have been written."""
+    lower, size, point, place = state[LOWER], state[SIZE], state[POINT], state[PLACE]
+    for n in range(len(symbols)):
+        c = classes[n]
+        scale = size >> _PRECISION
+        distance = point - lower
+        if distance >= scale << _PRECISION:
+            return False
+        # the last entry of a row is 2^24, so the search ends inside it
+        s, left, right = _NONE, _NONE, scale * cumulative[c, 1]
+        while distance >= right:
+            s += _ONE
+            left = right
+            right = scale * cumulative[c, s + _ONE]
+        symbols[n] = s
+        lower += left
+        size = right - left
+        if size < _LEAST:
+            size <<= _WORD
+            lower <<= _WORD
+            point <<= _WORD
+            if place < len(words):
+                point |= np.uint64(words[place])
+                place += _ONE
+    state[LOWER], state[SIZE], state[POINT], state[PLACE] = lower, size, point, place
+    return True
+
+
+@compiled
+def _spend(bits, counts, totals, tally):
+    """Add the ideal code length of int64 `tally` [classes, symbols] symbols under frequencies `counts`."""
+    spent = 0.0
+    for c in range(counts.shape[0]):
+        for s in range(counts.shape[1]):
+            if tally[c, s]:
+                spent -= tally[c, s] * np.log2(counts[c, s] / totals[c])
+    bits[0] += spent
+
+
+@compiled
+def _learn(counts, totals, tally, increment, largest):
+    for c in range(counts.shape[0]):
+        for s in range(counts.shape[1]):
+            counts[c, s] += increment * tally[c, s]
+            totals[c] += increment * tally[c, s]
+        if totals[c] > largest:
+            totals[c] = 0
+            for s in range(counts.shape[1]):
+                counts[c, s] = (counts[c, s] + 1) >> 1
+                totals[c] += counts[c, s]
+
+
+@compiled
+def _work(counts):
+    """What `_piece` needs beside frequencies int64 [classes, symbols]: their sums, fixed-point tables, and numbers of symbols."""
+    return counts.sum(1), np.zeros((counts.shape[0], counts.shape[1] + 1), np.uint64), np.zeros(counts.shape, np.int64)
+
+
+@compiled
+def _piece(mode, state, words, bits, classes, symbols, counts, work, increment, largest):
+    """Code `symbols` whose frequencies are those before the first of them, then learn from all; False where they cannot be read."""
+    totals, cumulative, tally = work
+    tally[:] = 0
+    if mode != METER:
+        for n in range(len(classes)):
+            tally[classes[n], 0] = 1
+        for c in range(counts.shape[0]):
+            if tally[c, 0]:
+                _fill(cumulative, counts, totals[c], c)
+                tally[c, 0] = 0
+    if mode == READ and not _read(state, words, classes, symbols, cumulative):
+        return False
+    if mode == WRITE:
+        _write(state, words, classes, symbols, cumulative)
+    for n in range(len(classes)):
+        tally[classes[n], symbols[n]] += 1
+    if mode != READ:
+        _spend(bits, counts, totals, tally)
+    _learn(counts, totals, tally, increment, largest)
+    return True
+
+
+@compiled
+def code_alike(mode, state, words, bits, symbols, counts):
+    """Code uint8 `symbols` [n] under frequencies int64 [1, k] that stay as they are."""
+    return _piece(mode, state, words, bits, np.zeros(len(symbols), np.uint8), symbols, counts, _work(counts), 0, counts.sum())
+
+
+@compiled
+def _class_of(edges, value):
+    """How many of int64 `edges` [31], the last of which are never reached, are at most `value`."""
+    c = 0
+    c += 16 * (edges[c + 15] <= value)
+    c += 8 * (edges[c + 7] <= value)
+    c += 4 * (edges[c + 3] <= value)
+    c += 2 * (edges[c + 1] <= value)
+    return c + (edges[c] <= value)
+
+
+@compiled
+def _quotient(a, b):
+    """floor(a / b) of integers 0 <= a < 2^53 and b >= 1: a quotient that is no integer is never rounded up to one."""
+    return np.int64(np.float64(a) / np.float64(b))
+
+
+@compiled
+def code_matrix(mode, state, words, bits, magnitudes, counts, mean, edges, shift, increment, largest):
+    """`wavefront.code_matrix` of int32 [rows, columns], both at least 2: (whether it could be read, mean)."""
+    rows, columns = magnitudes.shape
+    work, longest = _work(counts), min(rows, columns)
+    row_seen, row_expected = np.full(rows, 1 << shift), np.full(rows, 1 << shift)
+    # columns in reverse, so that an anti-diagonal is a slice of them
+    column_seen, column_expected = np.full(columns, 1 << shift), np.full(columns, 1 << shift)
+    by_row, by_column = np.empty(longest, np.int64), np.empty(longest, np.int64)
+    classes, symbols = np.empty(longest, np.uint8), np.empty(longest, np.uint8)
+    total, count = 16 * mean, 16
+    for diagonal in range(rows + columns - 1):
+        low, high = max(0, diagonal - columns + 1), min(rows, diagonal + 1)
+        n, j = high - low, columns - 1 - diagonal + low
+        for k in range(n):
+            by_row[k] = mean * _quotient(row_seen[low + k] << shift, row_expected[low + k]) >> shift
+            by_column[k] = _quotient(column_seen[j + k] << shift, column_expected[j + k])
+        for k in range(n):
+            classes[k] = _class_of(edges, by_row[k] * by_column[k] >> shift)
+        if mode != READ:
+            for k in range(n):
+                symbols[k] = magnitudes[low + k, diagonal - low - k]
+        if not _piece(mode, state, words, bits, classes[:n], symbols[:n], counts, work, increment, largest):
+            return False, mean
+        if mode == READ:
+            for k in range(n):
+                magnitudes[low + k, diagonal - low - k] = symbols[k]
+        for k in range(n):
+            seen = np.int64(symbols[k]) << shift
+            row_seen[low + k] += seen
+            column_seen[j + k] += seen
+            row_expected[low + k] += mean * by_column[k] >> shift
+            column_expected[j + k] += by_row[k]
+            total += seen
+        count += n
+        mean = max(1, total // count)
+    return True, mean
+
+
+@compiled
+def code_vector(mode, state, words, bits, magnitudes, counts, mean, edges, shift, increment, largest):
+    """`wavefront.code_vector` of int32 [n]: (whether it could be read, mean)."""
+    work, classes, symbols = _work(counts), np.empty(len(magnitudes), np.uint8), np.empty(len(magnitudes), np.uint8)
+    total, count, start = 16 * mean, 16, 0
+    if mode != READ:
+        symbols[:] = magnitudes
+    while start < len(magnitudes):
+        stop = min(len(magnitudes), start + max(8, start // 8))
+        classes[start:stop] = _class_of(edges, mean)
+        if not _piece(mode, state, words, bits, classes[start:stop], symbols[start:stop], counts, work, increment, largest):
+            return False, mean
+        for k in range(start, stop):
+            total += np.int64(symbols[k]) << shift
+        count += stop - start
+        mean, start = max(1, total // count), stop
+    if mode == READ:
+        magnitudes[:] = symbols
+    return True, mean
+
+
+@compiled
+def code_signs(mode, state, words, bits, magnitudes, negative, counts, edges, increment, largest):
+    """`signs.code_signs` of int32 `magnitudes` and bool `negative` [rows, columns], both at least 2: whether it could be read."""
+    rows, columns = magnitudes.shape
+    work, lead = _work(counts), np.zeros(columns, np.int64)
+    used, classes, symbols = np.empty(columns, np.int64), np.empty(columns, np.uint8), np.empty(columns, np.uint8)
+    for row in range(rows):
+        n = 0
+        for column in range(columns):
+            used[n], symbols[n] = column, negative[row, column]
+            n += magnitudes[row, column] != 0
+        for k in range(n):
+            classes[k] = _class_of(edges, lead[used[k]])
+        if not _piece(mode, state, words, bits, classes[:n], symbols[:n], counts, work, increment, largest):
+            return False
+        for k in range(n):
+            lead[used[k]] += 1 - 2 * np.int64(symbols[k])
+        if mode == READ:
+            for k in range(n):
+                negative[row, used[k]] = symbols[k] != 0
+    return True
