@@ -1,6 +1,6 @@
 """The three ends of `coders` with compiled loops: the same bytes, the same symbols, and bits but for the order of their sum.
 
-What is coded entry by entry is handed over as a whole: `code_matrix`, `code_vector` and `code_signs`. Compiling takes seconds,
+What is coded entry by entry is handed over as a whole tensor (`signed`). Compiling takes seconds,
 so this is for large models only (`for_message`), and numba is imported when the first object is made.
 """
 
@@ -37,23 +37,33 @@ class Meter:
         self._check(self._kernels.code_alike(*self._end(len(found)), found, frequencies))
         return found.astype(np.int32)
 
-    def code_matrix(self, magnitudes, frequencies, mean):
-        return self._magnitudes(self._kernels.code_matrix, magnitudes, frequencies, mean)
-
-    def code_vector(self, magnitudes, frequencies, mean):
-        return self._magnitudes(self._kernels.code_vector, magnitudes, frequencies, mean)
-
-    def code_signs(self, magnitudes, negative):
-        found, counts = np.array(negative), signs.first_counts()
+    def signed(self, model, values, plain):
+        """`SignedModel.code`: a reader fills the zeros of `values`."""
+        values = self.magnitudes(model, values, plain)
+        matrix = np.atleast_2d(values)
+        if min(matrix.shape) < 2:
+            negative = signs.code_signs(self, matrix, matrix < 0)
+            return np.where(negative.reshape(values.shape), -np.abs(values), values)
         limits = _edges(signs.EDGES), signs.INCREMENT, signs.LARGEST_TOTAL
-        self._check(self._kernels.code_signs(*self._end(found.size), magnitudes, found, counts, *limits))
-        return found
+        self._check(self._kernels.code_signs(*self._end(values.size), values, signs.first_counts(), *limits))
+        return values
 
-    def _magnitudes(self, kernel, magnitudes, frequencies, mean):
+    def magnitudes(self, model, values, plain):
+        """`SignedModel.code_magnitudes`, but for the signs that `values` has, which stay."""
+        values = np.require(values, np.int32, ["C", "W"])
+        model.frequencies.relax()
+        by_row = values.ndim == 2 and min(values.shape) > 1 and not plain
+        kernel, shaped = (self._kernels.code_matrix, values) if by_row else (self._kernels.code_vector, values.reshape(-1))
         limits = _edges(wavefront.EDGES), wavefront.UNIT.bit_length() - 1, wavefront.INCREMENT, wavefront.LARGEST_TOTAL
-        readable, mean = kernel(*self._end(magnitudes.size), magnitudes, frequencies.counts, mean, *limits)
+        readable, model.mean = kernel(*self._end(values.size), shaped, model.frequencies.counts, model.mean, *limits)
         self._check(readable)
-        return mean
+        if not model.exact:
+            flat = values.reshape(-1)
+            large = self._kernels.places_of(flat, model.cap)
+            remainders = model.remainders(self, np.abs(flat[large]) - model.cap)
+            if self._mode == self._kernels.READ:
+                flat[large] += remainders
+        return values
 
     def _end(self, count):
         """What the loops know of this end, with room for `count` more symbols."""

@@ -177,16 +177,16 @@ def _quotient(a, b):
 
 
 @compiled
-def code_matrix(mode, state, words, bits, magnitudes, counts, mean, edges, shift, increment, largest):
-    """`wavefront.code_matrix` of int32 [rows, columns], both at least 2: (whether it could be read, mean)."""
-    rows, columns = magnitudes.shape
+def code_matrix(mode, state, words, bits, values, counts, mean, edges, shift, increment, largest):
+    """`wavefront.code_matrix` of the magnitudes, capped, of int32 `values` [rows, columns]: (whether it could be read, mean)."""
+    rows, columns = values.shape
     work, longest = _work(counts), min(rows, columns)
     row_seen, row_expected = np.full(rows, 1 << shift), np.full(rows, 1 << shift)
     # columns in reverse, so that an anti-diagonal is a slice of them
     column_seen, column_expected = np.full(columns, 1 << shift), np.full(columns, 1 << shift)
     by_row, by_column = np.empty(longest, np.int64), np.empty(longest, np.int64)
     classes, symbols = np.empty(longest, np.uint8), np.empty(longest, np.uint8)
-    total, count = 16 * mean, 16
+    cap, total, count = counts.shape[1] - 1, 16 * mean, 16
     for diagonal in range(rows + columns - 1):
         low, high = max(0, diagonal - columns + 1), min(rows, diagonal + 1)
         n, j = high - low, columns - 1 - diagonal + low
@@ -197,12 +197,12 @@ def code_matrix(mode, state, words, bits, magnitudes, counts, mean, edges, shift
             classes[k] = _class_of(edges, by_row[k] * by_column[k] >> shift)
         if mode != READ:
             for k in range(n):
-                symbols[k] = magnitudes[low + k, diagonal - low - k]
+                symbols[k] = min(abs(values[low + k, diagonal - low - k]), cap)
         if not _piece(mode, state, words, bits, classes[:n], symbols[:n], counts, work, increment, largest):
             return False, mean
         if mode == READ:
             for k in range(n):
-                magnitudes[low + k, diagonal - low - k] = symbols[k]
+                values[low + k, diagonal - low - k] = symbols[k]
         for k in range(n):
             seen = np.int64(symbols[k]) << shift
             row_seen[low + k] += seen
@@ -216,14 +216,15 @@ def code_matrix(mode, state, words, bits, magnitudes, counts, mean, edges, shift
 
 
 @compiled
-def code_vector(mode, state, words, bits, magnitudes, counts, mean, edges, shift, increment, largest):
-    """`wavefront.code_vector` of int32 [n]: (whether it could be read, mean)."""
-    work, classes, symbols = _work(counts), np.empty(len(magnitudes), np.uint8), np.empty(len(magnitudes), np.uint8)
-    total, count, start = 16 * mean, 16, 0
+def code_vector(mode, state, words, bits, values, counts, mean, edges, shift, increment, largest):
+    """`wavefront.code_vector` of the magnitudes, capped, of int32 `values` [n]: (whether it could be read, mean)."""
+    work, classes, symbols = _work(counts), np.empty(len(values), np.uint8), np.empty(len(values), np.uint8)
+    cap, total, count, start = counts.shape[1] - 1, 16 * mean, 16, 0
     if mode != READ:
-        symbols[:] = magnitudes
-    while start < len(magnitudes):
-        stop = min(len(magnitudes), start + max(8, start // 8))
+        for k in range(len(values)):
+            symbols[k] = min(abs(values[k]), cap)
+    while start < len(values):
+        stop = min(len(values), start + max(8, start // 8))
         classes[start:stop] = _class_of(edges, mean)
         if not _piece(mode, state, words, bits, classes[start:stop], symbols[start:stop], counts, work, increment, largest):
             return False, mean
@@ -232,21 +233,33 @@ def code_vector(mode, state, words, bits, magnitudes, counts, mean, edges, shift
         count += stop - start
         mean, start = max(1, total // count), stop
     if mode == READ:
-        magnitudes[:] = symbols
+        values[:] = symbols
     return True, mean
 
 
 @compiled
-def code_signs(mode, state, words, bits, magnitudes, negative, counts, edges, increment, largest):
-    """`signs.code_signs` of int32 `magnitudes` and bool `negative` [rows, columns], both at least 2: whether it could be read."""
-    rows, columns = magnitudes.shape
+def places_of(values, cap):
+    """int64 places in int32 `values` [n] of magnitudes at or above `cap`."""
+    places = np.empty(np.sum(np.abs(values) >= cap), np.int64)
+    n = 0
+    for k in range(len(values)):
+        if abs(values[k]) >= cap:
+            places[n] = k
+            n += 1
+    return places
+
+
+@compiled
+def code_signs(mode, state, words, bits, values, counts, edges, increment, largest):
+    """`signs.code_signs` of int32 `values` [rows, columns], negated where a sign is read: whether it could be read."""
+    rows, columns = values.shape
     work, lead = _work(counts), np.zeros(columns, np.int64)
     used, classes, symbols = np.empty(columns, np.int64), np.empty(columns, np.uint8), np.empty(columns, np.uint8)
     for row in range(rows):
         n = 0
         for column in range(columns):
-            used[n], symbols[n] = column, negative[row, column]
-            n += magnitudes[row, column] != 0
+            used[n], symbols[n] = column, values[row, column] < 0
+            n += values[row, column] != 0
         for k in range(n):
             classes[k] = _class_of(edges, lead[used[k]])
         if not _piece(mode, state, words, bits, classes[:n], symbols[:n], counts, work, increment, largest):
@@ -255,5 +268,6 @@ def code_signs(mode, state, words, bits, magnitudes, negative, counts, edges, in
             lead[used[k]] += 1 - 2 * np.int64(symbols[k])
         if mode == READ:
             for k in range(n):
-                negative[row, used[k]] = symbols[k] != 0
+                if symbols[k]:
+                    values[row, used[k]] = -values[row, used[k]]
     return True

@@ -114,7 +114,7 @@ def _code(coder, parameters, cap, tensors, flags):
         given = tensors[k] if tensors is not None else None
         row_exponents = _code_exponents(coder, models, given and given.row_exponents, rows, flags[k] & _ROWS)
         column_exponents = _code_exponents(coder, models, given and given.column_exponents, columns, flags[k] & _COLUMNS)
-        codes = np.zeros((rows, columns), dtype=np.int32) if given is None else given.codes.astype(np.int32)
+        codes = np.zeros((rows, columns), dtype=np.int32) if given is None else given.codes.astype(np.int32, copy=False)
         codes = models.codes(parameter["use"]).code(coder, codes, plain=bool(flags[k] & _PLAIN))
         tensor = CodedTensor(codes, int(bases[k]), row_exponents, column_exponents, int(bool(flags[k] & _OFFSET)))
         if given is None:
@@ -183,7 +183,7 @@ def _trials(ends, models, tensor, use):
     trials = []
     for plain in (False, True):
         meter, trial = ends.Meter(), copy.deepcopy(models.codes(use))
-        trial.code(meter, tensor.codes.astype(np.int32), plain)
+        trial.code_magnitudes(meter, tensor.codes, plain)  # signs take the same bits either way
         trials.append((meter.bits, plain, trial))
     return trials
 

@@ -18,8 +18,6 @@ def code_signs(coder, magnitudes, negative):
         found = np.zeros(magnitudes.size, dtype=bool)
         found[used] = coder.symbols(_EVEN, negative.reshape(-1)[used]) == 1
         return found.reshape(magnitudes.shape)
-    if coder.compiled:
-        return coder.code_signs(magnitudes, negative)
     counts = first_counts()
     lead = np.zeros(magnitudes.shape[1], dtype=np.int64)
     found = np.zeros(magnitudes.shape, dtype=bool)

@@ -47,8 +47,6 @@ def code_matrix(coder, magnitudes, frequencies, mean):
     rows, columns = magnitudes.shape
     if min(rows, columns) < 2:
         return code_vector(coder, magnitudes.reshape(-1), frequencies, mean)
-    if coder.compiled:
-        return coder.code_matrix(magnitudes, frequencies, mean)
     flat = magnitudes.reshape(-1)
     row_seen, row_expected, column_seen, column_expected = (np.full(n, SHRINKAGE, dtype=np.int64) for n in (rows, rows, columns, columns))
     total, count = 16 * mean, 16
@@ -72,8 +70,6 @@ def code_matrix(coder, magnitudes, frequencies, mean):
 
 def code_vector(coder, magnitudes, frequencies, mean):
     """The same for int32 `magnitudes` [n] with nothing but their mean so far, in pieces that grow with what is known."""
-    if coder.compiled:
-        return coder.code_vector(magnitudes, frequencies, mean)
     total, count, start = 16 * mean, 16, 0
     while start < len(magnitudes):
         piece = slice(start, min(len(magnitudes), start + max(8, start // 8)))
