@@ -1,16 +1,23 @@
-"""The three ends of `coders` with compiled loops: the same bytes, the same symbols, and bits but for the order of their sum.
+"""The three ends of `coders` with compiled loops: the same bytes and symbols, and the same bits but for the order of their sum.
 
-What is coded entry by entry is handed over as a whole tensor (`signed`). Compiling takes seconds,
-so this is for large models only (`for_message`), and numba is imported when the first object is made.
+A whole tensor is handed to them at once (`signed`, `magnitudes`). Getting the loops takes a second where they are kept from an
+earlier process and a quarter of a minute where they are not, so they are for large models only (`pays`).
 """
 
 import numpy as np
 
 from scalebound.quantization.rate import coders, signs, wavefront
 
-SMALLEST = 4_000_000  # weights of a model: below, compiling takes longer than it saves
-LONGEST = 1 << 20  # rows or columns: above, the sums of `code_matrix` might not fit into a float64
+SMALLEST = 8_000_000  # weights of a model that is worth the wait
+LONGEST = 1 << 20  # rows or columns: what is divided along a matrix of so many, magnitudes below 16, is exact in float64
 _FULL, _WORD = (1 << 64) - 1, (1 << 32) - 1
+_NEVER = np.iinfo(np.int64).max
+_CLASSES = 32  # the most that `kernels.class_of` tells apart
+
+
+def pays(shapes):
+    """Whether a model of matrices of `shapes`, (rows, columns) each, is coded by compiled loops."""
+    return sum(rows * columns for rows, columns in shapes) >= SMALLEST and max(map(max, shapes)) <= LONGEST
 
 
 class Meter:
@@ -30,48 +37,43 @@ class Meter:
         return float(self._bits[0])
 
     def symbols(self, frequencies, symbols):
-        """Code int `symbols` [n] below 256, all under one row of positive integer `frequencies` [1, k]."""
-        if len(symbols) == 0 or frequencies.shape[1] == 1:
-            return np.zeros(len(symbols), dtype=np.int32)
-        found = np.array(symbols, dtype=np.uint8)
-        self._check(self._kernels.code_alike(*self._end(len(found)), found, frequencies))
-        return found.astype(np.int32)
+        """Code int `symbols` [n], 255 at most, all under one row of positive integer `frequencies` [1, k]."""
+        found = np.array(symbols, dtype=np.int32)
+        if found.size and frequencies.shape[1] > 1:
+            # code_vector with one class, which nothing is added to
+            self._code(self._kernels.code_vector, found, frequencies, 1, _padded([]), 0, 0, _NEVER)
+        return found
 
     def signed(self, model, values, plain):
-        """`SignedModel.code`: a reader fills the zeros of `values`."""
+        """`SignedModel.code`; a reader puts what it reads where `values` has its zeros."""
         values = self.magnitudes(model, values, plain)
         matrix = np.atleast_2d(values)
         if min(matrix.shape) < 2:
             negative = signs.code_signs(self, matrix, matrix < 0)
             return np.where(negative.reshape(values.shape), -np.abs(values), values)
-        limits = _edges(signs.EDGES), signs.INCREMENT, signs.LARGEST_TOTAL
-        self._check(self._kernels.code_signs(*self._end(values.size), values, signs.first_counts(), *limits))
+        self._code(self._kernels.code_signs, values, signs.first_counts(), _padded(signs.EDGES), signs.INCREMENT, signs.LARGEST_TOTAL)
         return values
 
     def magnitudes(self, model, values, plain):
-        """`SignedModel.code_magnitudes`, but for the signs that `values` has, which stay."""
+        """`SignedModel.code_magnitudes`, but that `values` keep their signs."""
         values = np.require(values, np.int32, ["C", "W"])
+        flat = values.reshape(-1)
         model.frequencies.relax()
-        by_row = values.ndim == 2 and min(values.shape) > 1 and not plain
-        kernel, shaped = (self._kernels.code_matrix, values) if by_row else (self._kernels.code_vector, values.reshape(-1))
-        limits = _edges(wavefront.EDGES), wavefront.UNIT.bit_length() - 1, wavefront.INCREMENT, wavefront.LARGEST_TOTAL
-        readable, model.mean = kernel(*self._end(values.size), shaped, model.frequencies.counts, model.mean, *limits)
-        self._check(readable)
+        kernel, shaped = (self._kernels.code_vector, flat) if plain or min(np.atleast_2d(values).shape) < 2 else (self._kernels.code_matrix, values)
+        limits = wavefront.UNIT.bit_length() - 1, wavefront.INCREMENT, wavefront.LARGEST_TOTAL
+        model.mean = self._code(kernel, shaped, model.frequencies.counts, model.mean, _padded(wavefront.EDGES), *limits)
         if not model.exact:
-            flat = values.reshape(-1)
             large = self._kernels.places_of(flat, model.cap)
             remainders = model.remainders(self, np.abs(flat[large]) - model.cap)
             if self._mode == self._kernels.READ:
                 flat[large] += remainders
         return values
 
-    def _end(self, count):
-        """What the loops know of this end, with room for `count` more symbols."""
-        return self._mode, self._state, self._words, self._bits
-
-    def _check(self, readable):
-        if not readable:
+    def _code(self, kernel, values, *model):
+        mean = kernel(self._mode, self._state, self._words, self._bits, values, *model)
+        if mean == self._kernels.UNREADABLE:
             raise ValueError("Tried to decode invalid compressed data.")
+        return mean
 
 
 class Writer(Meter):
@@ -87,14 +89,17 @@ class Writer(Meter):
         words = np.append(self._words[:place], _last_words(lower, size, held, first))
         return words[: int(np.flatnonzero(words).max(initial=-1)) + 1].astype("<u4").tobytes()
 
-    def _end(self, count):
-        """A symbol makes one word at most."""
-        place, needed = int(self._state[self._kernels.PLACE]), int(self._state[self._kernels.HELD]) + count
-        if place + needed > len(self._words):
-            grown = np.empty(max(place + needed, 2 * len(self._words)), dtype=np.uint32)
+    def _code(self, kernel, values, *model):
+        self._make_room(values.size)
+        return super()._code(kernel, values, *model)
+
+    def _make_room(self, count):
+        """For `count` more symbols: each makes one word at most, written at once or held back."""
+        place, held = (int(self._state[k]) for k in (self._kernels.PLACE, self._kernels.HELD))
+        if place + held + count > len(self._words):
+            grown = np.empty(max(place + held + count, 2 * len(self._words)), dtype=np.uint32)
             grown[:place] = self._words[:place]
             self._words = grown
-        return super()._end(count)
 
 
 class Reader(Meter):
@@ -113,17 +118,19 @@ class Reader(Meter):
 
 
 def _last_words(lower, size, held, first):
-    """uint32 words that tell the range from what may follow, those held back before them."""
+    """uint32 words that tell the range of a writer from all that may follow, after those that it held back."""
     if size == _FULL:
         return np.zeros(0, dtype=np.uint32)
     point = lower + _WORD
     carried = point > _FULL
-    words = [first + carried, *[0 if carried else _WORD] * (held - 1)] if held else []
+    before = [first + carried, *[0 if carried else _WORD] * (held - 1)] if held else []
     last = (point & _FULL) >> 32
-    words += [last] if (lower + size & _FULL) >> 32 != last else [last, 0]
-    return np.array(words, dtype=np.uint32)
+    after = [0] if (lower + size & _FULL) >> 32 == last else []
+    return np.array([*before, last, *after], dtype=np.uint32)
 
 
-def _edges(edges):
-    """int64 [31]: the edges of classes, then some that no value reaches."""
-    return np.append(edges, np.full(31 - len(edges), np.iinfo(np.int64).max))
+def _padded(edges):
+    """int64 [31]: the edges between classes, then some that no value reaches."""
+    padded = np.full(_CLASSES - 1, _NEVER)
+    padded[: len(edges)] = edges
+    return padded

@@ -1,17 +1,19 @@
 """Compiled loops of the coder of integers: what `wavefront`, `signs` and constriction's range coder do, bit for bit.
 
-Importing this module imports numba; only `compiled` does, inside its functions. numba keeps what it compiled beside this file
-and notices only changes of this file: so all loops are here, and constants of other modules are handed to them.
+Importing this module imports numba; only `compiled` does, inside a function. numba keeps what it compiled and makes it again
+where this file has changed, not where another has: so all loops are here, and constants of other modules are handed to them.
 
-Three arrays are a coder. `state` uint64 [6]: lower end and size of the range, then for a writer how many words are held back
-and the first of them, for a reader the point that it looks at; last, words written or read. `words` uint32: the message,
-with room for all that a call may write. `bits` float64 [1]: ideal code length so far.
+Three arrays are an end of the coder. `state` uint64 [6]: lower end and size of the range; of a writer, how many words it
+holds back and the first of them; of a reader, the point in the range that its words say; last, how many words it wrote or
+read. `words` uint32: the message, with room for all that a call may write. `bits` float64 [1]: ideal code length so far.
+Sums and products of uint64 and int64 go round at 2^64, as in numpy. What is divided is not negative, by what is positive.
 """
 
 import numba
 import numpy as np
 
 METER, WRITE, READ = 0, 1, 2
+UNREADABLE = -1  # what a reader gets where nobody wrote that
 LOWER, SIZE, HELD, FIRST, POINT, PLACE = range(6)
 _PRECISION, _WORD = np.uint64(24), np.uint64(32)
 _NONE, _ONE, _LEAST, _WORDS_OF_ONES = np.uint64(0), np.uint64(1), np.uint64(1 << 32), np.uint64(0xFFFFFFFF)
@@ -100,47 +102,49 @@ def _read(state, words, classes, symbols, cumulative):
 
 
 @compiled
-def _spend(bits, counts, totals, tally):
-    """Add the ideal code length of int64 `tally` [classes, symbols] symbols under frequencies `counts`."""
+def _spend(bits, counts, totals, tally, present):
+    """Add the ideal code length of symbols whose numbers are int64 `tally` [classes, symbols], under frequencies `counts`."""
     spent = 0.0
     for c in range(counts.shape[0]):
-        for s in range(counts.shape[1]):
-            if tally[c, s]:
-                spent -= tally[c, s] * np.log2(counts[c, s] / totals[c])
+        if present[c]:
+            for s in range(counts.shape[1]):
+                if tally[c, s]:
+                    spent -= tally[c, s] * np.log2(counts[c, s] / totals[c])
     bits[0] += spent
 
 
 @compiled
-def _learn(counts, totals, tally, increment, largest):
+def _learn(counts, totals, tally, present, increment, largest):
+    """Add to frequencies what was seen, and halve those of every class whose sum is above `largest`."""
     for c in range(counts.shape[0]):
-        for s in range(counts.shape[1]):
-            counts[c, s] += increment * tally[c, s]
-            totals[c] += increment * tally[c, s]
-        if totals[c] > largest:
-            totals[c] = 0
+        if present[c]:
             for s in range(counts.shape[1]):
-                counts[c, s] = (counts[c, s] + 1) >> 1
-                totals[c] += counts[c, s]
+                counts[c, s] += increment * tally[c, s]
+                totals[c] += increment * tally[c, s]
+        if totals[c] > largest:
+            counts[c] = (counts[c] + 1) >> 1
+            totals[c] = counts[c].sum()
 
 
 @compiled
 def _work(counts):
-    """What `_piece` needs beside frequencies int64 [classes, symbols]: their sums, fixed-point tables, and numbers of symbols."""
-    return counts.sum(1), np.zeros((counts.shape[0], counts.shape[1] + 1), np.uint64), np.zeros(counts.shape, np.int64)
+    """What `_piece` needs beside frequencies int64 [classes, symbols]: their sums, tables in fixed point, tallies, classes in use."""
+    classes, symbols = counts.shape
+    return counts.sum(1), np.zeros((classes, symbols + 1), np.uint64), np.zeros((classes, symbols), np.int64), np.zeros(classes, np.bool_)
 
 
 @compiled
 def _piece(mode, state, words, bits, classes, symbols, counts, work, increment, largest):
-    """Code `symbols` whose frequencies are those before the first of them, then learn from all; False where they cannot be read."""
-    totals, cumulative, tally = work
-    tally[:] = 0
-    if mode != METER:
-        for n in range(len(classes)):
-            tally[classes[n], 0] = 1
-        for c in range(counts.shape[0]):
-            if tally[c, 0]:
+    """Code `symbols` by the frequencies that were there before the first of them, then learn from all; False where nobody wrote that."""
+    totals, cumulative, tally, present = work
+    present[:] = False
+    for n in range(len(classes)):
+        present[classes[n]] = True
+    for c in range(len(present)):
+        if present[c]:
+            tally[c] = 0
+            if mode != METER:
                 _fill(cumulative, counts, totals[c], c)
-                tally[c, 0] = 0
     if mode == READ and not _read(state, words, classes, symbols, cumulative):
         return False
     if mode == WRITE:
@@ -148,19 +152,13 @@ def _piece(mode, state, words, bits, classes, symbols, counts, work, increment, 
     for n in range(len(classes)):
         tally[classes[n], symbols[n]] += 1
     if mode != READ:
-        _spend(bits, counts, totals, tally)
-    _learn(counts, totals, tally, increment, largest)
+        _spend(bits, counts, totals, tally, present)
+    _learn(counts, totals, tally, present, increment, largest)
     return True
 
 
 @compiled
-def code_alike(mode, state, words, bits, symbols, counts):
-    """Code uint8 `symbols` [n] under frequencies int64 [1, k] that stay as they are."""
-    return _piece(mode, state, words, bits, np.zeros(len(symbols), np.uint8), symbols, counts, _work(counts), 0, counts.sum())
-
-
-@compiled
-def _class_of(edges, value):
+def class_of(edges, value):
     """How many of int64 `edges` [31], the last of which are never reached, are at most `value`."""
     c = 0
     c += 16 * (edges[c + 15] <= value)
@@ -178,7 +176,7 @@ def _quotient(a, b):
 
 @compiled
 def code_matrix(mode, state, words, bits, values, counts, mean, edges, shift, increment, largest):
-    """`wavefront.code_matrix` of the magnitudes, capped, of int32 `values` [rows, columns]: (whether it could be read, mean)."""
+    """`wavefront.code_matrix` of the magnitudes, capped, of int32 `values` [rows, columns]: returns their mean or UNREADABLE."""
     rows, columns = values.shape
     work, longest = _work(counts), min(rows, columns)
     row_seen, row_expected = np.full(rows, 1 << shift), np.full(rows, 1 << shift)
@@ -194,12 +192,12 @@ def code_matrix(mode, state, words, bits, values, counts, mean, edges, shift, in
             by_row[k] = mean * _quotient(row_seen[low + k] << shift, row_expected[low + k]) >> shift
             by_column[k] = _quotient(column_seen[j + k] << shift, column_expected[j + k])
         for k in range(n):
-            classes[k] = _class_of(edges, by_row[k] * by_column[k] >> shift)
+            classes[k] = class_of(edges, by_row[k] * by_column[k] >> shift)
         if mode != READ:
             for k in range(n):
                 symbols[k] = min(abs(values[low + k, diagonal - low - k]), cap)
         if not _piece(mode, state, words, bits, classes[:n], symbols[:n], counts, work, increment, largest):
-            return False, mean
+            return UNREADABLE
         if mode == READ:
             for k in range(n):
                 values[low + k, diagonal - low - k] = symbols[k]
@@ -212,12 +210,12 @@ def code_matrix(mode, state, words, bits, values, counts, mean, edges, shift, in
             total += seen
         count += n
         mean = max(1, total // count)
-    return True, mean
+    return mean
 
 
 @compiled
 def code_vector(mode, state, words, bits, values, counts, mean, edges, shift, increment, largest):
-    """`wavefront.code_vector` of the magnitudes, capped, of int32 `values` [n]: (whether it could be read, mean)."""
+    """`wavefront.code_vector` of the magnitudes, capped, of int32 `values` [n]: returns their mean or UNREADABLE."""
     work, classes, symbols = _work(counts), np.empty(len(values), np.uint8), np.empty(len(values), np.uint8)
     cap, total, count, start = counts.shape[1] - 1, 16 * mean, 16, 0
     if mode != READ:
@@ -225,16 +223,16 @@ def code_vector(mode, state, words, bits, values, counts, mean, edges, shift, in
             symbols[k] = min(abs(values[k]), cap)
     while start < len(values):
         stop = min(len(values), start + max(8, start // 8))
-        classes[start:stop] = _class_of(edges, mean)
+        classes[start:stop] = class_of(edges, mean)
         if not _piece(mode, state, words, bits, classes[start:stop], symbols[start:stop], counts, work, increment, largest):
-            return False, mean
+            return UNREADABLE
         for k in range(start, stop):
             total += np.int64(symbols[k]) << shift
         count += stop - start
         mean, start = max(1, total // count), stop
     if mode == READ:
         values[:] = symbols
-    return True, mean
+    return mean
 
 
 @compiled
@@ -251,7 +249,7 @@ def places_of(values, cap):
 
 @compiled
 def code_signs(mode, state, words, bits, values, counts, edges, increment, largest):
-    """`signs.code_signs` of int32 `values` [rows, columns], negated where a sign is read: whether it could be read."""
+    """`signs.code_signs` of int32 `values` [rows, columns], which a reader negates; returns 0 or UNREADABLE."""
     rows, columns = values.shape
     work, lead = _work(counts), np.zeros(columns, np.int64)
     used, classes, symbols = np.empty(columns, np.int64), np.empty(columns, np.uint8), np.empty(columns, np.uint8)
@@ -261,13 +259,13 @@ def code_signs(mode, state, words, bits, values, counts, edges, increment, large
             used[n], symbols[n] = column, values[row, column] < 0
             n += values[row, column] != 0
         for k in range(n):
-            classes[k] = _class_of(edges, lead[used[k]])
+            classes[k] = class_of(edges, lead[used[k]])
         if not _piece(mode, state, words, bits, classes[:n], symbols[:n], counts, work, increment, largest):
-            return False
+            return UNREADABLE
         for k in range(n):
             lead[used[k]] += 1 - 2 * np.int64(symbols[k])
         if mode == READ:
             for k in range(n):
                 if symbols[k]:
                     values[row, used[k]] = -values[row, used[k]]
-    return True
+    return 0

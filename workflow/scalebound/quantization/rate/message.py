@@ -12,7 +12,8 @@ Layout, little endian:
                   codes, parameter by parameter
     4 bytes   CRC-32 of everything before it
 
-Names and shapes are not in the message: the architecture fixes them before any data is seen. numpy and constriction only.
+Names and shapes are not in the message: the architecture fixes them before any data is seen. numpy and constriction only,
+and numba for large models, whose compiled loops write and read the same message.
 """
 
 import copy
@@ -33,18 +34,19 @@ MAGIC = b"SBQ2"
 LARGEST_CAP = 15
 _SIDE_CAP = 15
 _EXACT = 64
-_DOUBTFUL = 1e-9  # bits that differ by less than this part are added up again by the plain loops, so that these always decide
+_DOUBTFUL = 1e-9  # bits so close to each other are added up again by the plain loops, so that rounding never makes another message
 _HEADER, _TRAILER = len(MAGIC) + 17, 4
 _ROWS, _COLUMNS, _OFFSET, _PLAIN = 1, 2, 4, 8
 
 
-def encode(tensors, architecture):
+def encode(tensors, architecture, ends=None):
     """(message, {parameter name: bits it takes}) of {parameter name: CodedTensor}.
 
     Bits are ideal code lengths, fractions included; with header, flags and rounding to words they add up to the message.
+    `ends`: `coders` or `compiled`, whose messages are the same; None: what is faster for so many weights.
     """
     parameters = architecture["parameters"]
-    ends = _ends(parameters)
+    ends = ends or _faster(parameters)
     ordered, cap, flags = _plan(ends, tensors, parameters)
     writer = ends.Writer()
     _, sizes = _code(writer, parameters, cap, ordered, flags)
@@ -52,16 +54,16 @@ def encode(tensors, architecture):
     return body + struct.pack("<I", zlib.crc32(body)), sizes
 
 
-def ideal_bits(tensors, parameters):
+def ideal_bits(tensors, parameters, ends=None):
     """Length in bits that `encode` comes close to from above, of {parameter name: CodedTensor} for the architecture's parameters."""
-    ends = _ends(parameters)
+    ends = ends or _faster(parameters)
     ordered, cap, flags = _plan(ends, tensors, parameters)
     meter = ends.Meter()
     _code(meter, parameters, cap, ordered, flags)
     return meter.bits + 8 * (_HEADER + _TRAILER)
 
 
-def decode(message, architecture, where="model.sbq"):
+def decode(message, architecture, where="model.sbq", ends=None):
     """{parameter name: CodedTensor} of a message.
 
     Raises:
@@ -70,7 +72,7 @@ def decode(message, architecture, where="model.sbq"):
     cap, stream = _checked(message, architecture, where)
     _check_plausible(len(stream), architecture, where)
     try:
-        reader = _ends(architecture["parameters"]).Reader(stream)
+        reader = (ends or _faster(architecture["parameters"])).Reader(stream)
         tensors, _ = _code(reader, architecture["parameters"], cap, None, None)
         if not reader.finished():
             raise ValueError("bytes left over")
@@ -79,11 +81,10 @@ def decode(message, architecture, where="model.sbq"):
     return {p["name"]: t for p, t in zip(architecture["parameters"], tensors)}
 
 
-def _ends(parameters):
-    """The module whose Meter, Writer and Reader are the faster ones; their messages are the same."""
+def _faster(parameters):
+    """The module whose Meter, Writer and Reader are the faster ones for the architecture's parameters; their messages are the same."""
     shapes = [matrix_view(p["shape"], p["use"]) for p in parameters]
-    large = sum(rows * columns for rows, columns in shapes) >= compiled.SMALLEST
-    return compiled if large and max(map(max, shapes)) <= compiled.LONGEST else coders
+    return compiled if compiled.pays(shapes) else coders
 
 
 class _Models:
