@@ -11,7 +11,7 @@ from scalebound.quantization.rate import coders, signs, wavefront
 SMALLEST = 8_000_000  # weights of a model that is worth the wait
 LONGEST = 1 << 20  # rows or columns: what is divided along a matrix of so many, magnitudes below 16, is exact in float64
 _FULL, _WORD = (1 << 64) - 1, (1 << 32) - 1
-_NEVER = np.iinfo(np.int64).max
+_NEVER = (1 << 63) - 1
 _CLASSES = 32  # the most that `kernels.class_of` tells apart
 
 
@@ -131,6 +131,6 @@ def _last_words(lower, size, held, first):
 
 def _padded(edges):
     """int64 [31]: the edges between classes, then some that no value reaches."""
-    padded = np.full(_CLASSES - 1, _NEVER)
+    padded = np.full(_CLASSES - 1, _NEVER, dtype=np.int64)
     padded[: len(edges)] = edges
     return padded
