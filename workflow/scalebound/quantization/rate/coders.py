@@ -9,6 +9,7 @@ on every platform.
 import constriction
 import numpy as np
 
+INVALID = "Tried to decode from compressed data that is invalid for the employed entropy model."
 _FAMILY = constriction.stream.model.Categorical(perfect=False)
 
 
@@ -68,8 +69,8 @@ class Reader:
             if len(frequencies) == 1:
                 return self._decoder.decode(_single(frequencies[0]), count)
             return self._decoder.decode(_FAMILY, frequencies.astype(np.float64))
-        except AssertionError as error:
-            raise ValueError(str(error)) from None
+        except AssertionError:
+            raise ValueError(INVALID) from None
 
     def finished(self):
         return self._decoder.maybe_exhausted()

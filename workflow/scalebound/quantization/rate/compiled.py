@@ -72,7 +72,7 @@ class Meter:
     def _code(self, kernel, values, *model):
         mean = kernel(self._mode, self._state, self._words, self._bits, values, *model)
         if mean == self._kernels.UNREADABLE:
-            raise ValueError("Tried to decode invalid compressed data.")
+            raise ValueError(coders.INVALID)
         return mean
 
 
