@@ -15,6 +15,7 @@ import numpy as np
 METER, WRITE, READ = 0, 1, 2
 UNREADABLE = -1  # what a reader gets where nobody wrote that
 LOWER, SIZE, HELD, FIRST, POINT, PLACE = range(6)
+_TILE = 32
 _PRECISION, _WORD = np.uint64(24), np.uint64(32)
 _NONE, _ONE, _LEAST, _WORDS_OF_ONES = np.uint64(0), np.uint64(1), np.uint64(1 << 32), np.uint64(0xFFFFFFFF)
 
@@ -175,6 +176,39 @@ def _quotient(a, b):
 
 
 @compiled
+def _diagonals(rows, columns):
+    """int64 [rows + columns - 1]: along anti-diagonals, entry (i, j) has place i + diagonals[i + j]."""
+    found, place = np.empty(rows + columns - 1, np.int64), 0
+    for diagonal in range(len(found)):
+        low, high = max(0, diagonal - columns + 1), min(rows, diagonal + 1)
+        found[diagonal] = place - low
+        place += high - low
+    return found
+
+
+@compiled
+def _to_diagonals(values, diagonals, ordered, cap):
+    """Put magnitudes, capped, into uint8 `ordered` along anti-diagonals; by tiles, as both ends of a long one are far from each other."""
+    rows, columns = values.shape
+    for top in range(0, rows, _TILE):
+        for left in range(0, columns, _TILE):
+            for i in range(top, min(rows, top + _TILE)):
+                for j in range(left, min(columns, left + _TILE)):
+                    ordered[i + diagonals[i + j]] = min(abs(values[i, j]), cap)
+
+
+@compiled
+def _from_diagonals(values, diagonals, ordered):
+    """And back."""
+    rows, columns = values.shape
+    for top in range(0, rows, _TILE):
+        for left in range(0, columns, _TILE):
+            for i in range(top, min(rows, top + _TILE)):
+                for j in range(left, min(columns, left + _TILE)):
+                    values[i, j] = ordered[i + diagonals[i + j]]
+
+
+@compiled
 def code_matrix(mode, state, words, bits, values, counts, mean, edges, shift, increment, largest):
     """`wavefront.code_matrix` of the magnitudes, capped, of int32 `values` [rows, columns]: returns their mean or UNREADABLE."""
     rows, columns = values.shape
@@ -183,8 +217,10 @@ def code_matrix(mode, state, words, bits, values, counts, mean, edges, shift, in
     # columns in reverse, so that an anti-diagonal is a slice of them
     column_seen, column_expected = np.full(columns, 1 << shift), np.full(columns, 1 << shift)
     by_row, by_column = np.empty(longest, np.int64), np.empty(longest, np.int64)
-    classes, symbols = np.empty(longest, np.uint8), np.empty(longest, np.uint8)
-    cap, total, count = counts.shape[1] - 1, 16 * mean, 16
+    classes, ordered, diagonals = np.empty(longest, np.uint8), np.empty(values.size, np.uint8), _diagonals(rows, columns)
+    if mode != READ:
+        _to_diagonals(values, diagonals, ordered, counts.shape[1] - 1)
+    total, count = 16 * mean, 16
     for diagonal in range(rows + columns - 1):
         low, high = max(0, diagonal - columns + 1), min(rows, diagonal + 1)
         n, j = high - low, columns - 1 - diagonal + low
@@ -193,14 +229,9 @@ def code_matrix(mode, state, words, bits, values, counts, mean, edges, shift, in
             by_column[k] = _quotient(column_seen[j + k] << shift, column_expected[j + k])
         for k in range(n):
             classes[k] = class_of(edges, by_row[k] * by_column[k] >> shift)
-        if mode != READ:
-            for k in range(n):
-                symbols[k] = min(abs(values[low + k, diagonal - low - k]), cap)
-        if not _piece(mode, state, words, bits, classes[:n], symbols[:n], counts, work, increment, largest):
+        symbols = ordered[low + diagonals[diagonal] : high + diagonals[diagonal]]
+        if not _piece(mode, state, words, bits, classes[:n], symbols, counts, work, increment, largest):
             return UNREADABLE
-        if mode == READ:
-            for k in range(n):
-                values[low + k, diagonal - low - k] = symbols[k]
         for k in range(n):
             seen = np.int64(symbols[k]) << shift
             row_seen[low + k] += seen
@@ -210,6 +241,8 @@ def code_matrix(mode, state, words, bits, values, counts, mean, edges, shift, in
             total += seen
         count += n
         mean = max(1, total // count)
+    if mode == READ:
+        _from_diagonals(values, diagonals, ordered)
     return mean
 
 

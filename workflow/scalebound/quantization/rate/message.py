@@ -97,7 +97,9 @@ class _Models:
 
     def codes(self, use):
         """One model for vectors and one for matrices."""
-        return self.by_kind.setdefault(use == "vector", SignedModel(self.cap, self.exact))
+        if (use == "vector") not in self.by_kind:
+            self.replace(use, SignedModel(self.cap, self.exact))
+        return self.by_kind[use == "vector"]
 
     def replace(self, use, model):
         self.by_kind[use == "vector"] = model

@@ -51,8 +51,9 @@ class SignedModel:
         self.lengths = self.lengths + wavefront.INCREMENT * np.bincount(lengths, minlength=_LENGTHS)[None]
         found = np.ones(len(ones), dtype=np.int64) << lengths
         for low in range(0, _LENGTHS, _RAW):
-            for width in range(1, _RAW + 1):
-                some = np.flatnonzero(np.minimum(lengths - low, _RAW) == width)
+            widths = np.minimum(lengths - low, _RAW)
+            for width in np.unique(widths[widths > 0]).tolist():
+                some = np.flatnonzero(widths == width)
                 even = np.ones((1, 1 << width), dtype=np.int64)
                 found[some] |= coder.symbols(even, ones[some] >> low & ((1 << width) - 1)).astype(np.int64) << low
         return (found - 1).astype(np.int32)

@@ -9,7 +9,7 @@ from scalebound.quantization.rate.coded_tensor import CodedTensor
 
 _MATRICES, _ROWS = 4, 1024
 _SPREAD = 0.5  # of the logarithm of rows' and columns' scales
-_SCALE = 0.95  # of codes; so there are about 2.5 bits a weight
+_SCALE = 1.0  # of codes; so there are about 2.5 bits a weight
 _PLAIN = 1 << 20  # weights of the sample for plain loops
 _REPETITIONS = 3  # the best of so many counts
 
