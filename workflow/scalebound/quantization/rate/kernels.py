@@ -15,7 +15,7 @@ import numpy as np
 METER, WRITE, READ = 0, 1, 2
 UNREADABLE = -1  # what a reader gets where nobody wrote that
 LOWER, SIZE, HELD, FIRST, POINT, PLACE = range(6)
-_TILE = 32
+_TILE, _GAP = 64, 72  # the gap keeps neighbouring anti-diagonals of 2^k entries off the same lines of the cache
 _PRECISION, _WORD = np.uint64(24), np.uint64(32)
 _NONE, _ONE, _LEAST, _WORDS_OF_ONES = np.uint64(0), np.uint64(1), np.uint64(1 << 32), np.uint64(0xFFFFFFFF)
 
@@ -182,7 +182,7 @@ def _diagonals(rows, columns):
     for diagonal in range(len(found)):
         low, high = max(0, diagonal - columns + 1), min(rows, diagonal + 1)
         found[diagonal] = place - low
-        place += high - low
+        place += high - low + _GAP
     return found
 
 
@@ -217,7 +217,8 @@ def code_matrix(mode, state, words, bits, values, counts, mean, edges, shift, in
     # columns in reverse, so that an anti-diagonal is a slice of them
     column_seen, column_expected = np.full(columns, 1 << shift), np.full(columns, 1 << shift)
     by_row, by_column = np.empty(longest, np.int64), np.empty(longest, np.int64)
-    classes, ordered, diagonals = np.empty(longest, np.uint8), np.empty(values.size, np.uint8), _diagonals(rows, columns)
+    classes, diagonals = np.empty(longest, np.uint8), _diagonals(rows, columns)
+    ordered = np.empty(values.size + _GAP * len(diagonals), np.uint8)
     if mode != READ:
         _to_diagonals(values, diagonals, ordered, counts.shape[1] - 1)
     total, count = 16 * mean, 16
