@@ -105,23 +105,65 @@ def check_learned_the_same(plain, other):
     np.testing.assert_array_equal(other.lengths, plain.lengths)
 
 
-@given(st.lists(st.tuples(st.integers(0, 400), st.integers(0, 2), st.integers(0, 2)), max_size=12))
-@example([(400, 1, 0)])
-@example([(400, 1, 2)])
-@example([(400, 1, 1)])
-@PATIENT
-def test_carries_run_through_words_that_are_held_back(parts):
-    """The middle of three equal symbols keeps the range around one half: nothing is decided until another symbol comes."""
-    symbols = np.array([s for count, inner, last in parts for s in [*[inner] * count, last]], dtype=np.int32)
-    messages = []
+THIRDS = np.ones((1, 3), dtype=np.int64)
+CUMULATIVE = (0, 5_592_404 + 1, 11_184_808 + 2, 1 << 24)  # of thirds, in constriction's fixed point
+
+
+def undecided(count):
+    """Symbols, each a third, whose range keeps the middle of the first range inside: whether a carry comes stays open."""
+    lower, size, middle, symbols = 0, (1 << 64) - 1, 1 << 63, []
+    for _ in range(count):
+        scale = size >> 24
+        symbols.append(max(s for s in range(3) if lower + scale * CUMULATIVE[s] <= middle))
+        lower, size = lower + scale * CUMULATIVE[symbols[-1]], scale * (CUMULATIVE[symbols[-1] + 1] - CUMULATIVE[symbols[-1]])
+        if size < 1 << 32:
+            lower, size, middle = lower << 32, size << 32, middle << 32
+    return symbols
+
+
+def check_messages_of(symbols):
+    """The message of every beginning of `symbols`; returns the most words that were held back."""
+    writers, held = (coders.Writer(), compiled.Writer()), 0
+    for symbol in symbols:
+        for writer in writers:
+            writer.symbols(THIRDS, np.array([symbol], dtype=np.int32))
+        assert writers[1].message() == writers[0].message()
+        held = max(held, int(writers[1]._state[writers[1]._kernels.HELD]))
+    return held
+
+
+@pytest.mark.parametrize("decision", [[0], [1], [2], [0, 0, 0, 0], [2, 2, 2, 2]])
+@pytest.mark.parametrize("count", [30, 100, 101, 102, 700])
+def test_carries_run_through_words_that_are_held_back(count, decision):
+    symbols = [*undecided(count), *decision, *undecided(50)]
+    held = check_messages_of(symbols)
+    assert held >= count * np.log2(3) // 32 - 1
     for ends in (coders, compiled):
         writer = ends.Writer()
-        np.testing.assert_array_equal(writer.symbols(np.ones((1, 3), np.int64), symbols), symbols)
-        messages.append(writer.message())
-        reader = ends.Reader(messages[0])
-        np.testing.assert_array_equal(reader.symbols(np.ones((1, 3), np.int64), np.zeros(len(symbols), np.int32)), symbols)
+        writer.symbols(THIRDS, np.array(symbols, dtype=np.int32))
+        reader = ends.Reader(writer.message())
+        assert reader.symbols(THIRDS, np.zeros(len(symbols), np.int32)).tolist() == symbols
         assert reader.finished()
-    assert messages[0] == messages[1]
+
+
+@given(st.lists(st.integers(0, 2), max_size=300))
+@PATIENT
+def test_any_symbols_make_the_same_words(symbols):
+    check_messages_of(symbols)
+
+
+@pytest.mark.parametrize(("words", "symbol", "finished"), [((1, 2**32 - 2), 0, True), ((1, 2**32 - 1), 0, False), ((2**32 - 1, 0xFEFFFFFF), 2, False)])
+def test_a_reader_knows_its_last_words(words, symbol, finished):
+    for ends in (coders, compiled):
+        reader = ends.Reader(struct.pack("<2I", *words))
+        assert reader.symbols(THIRDS, np.zeros(1, np.int32)).tolist() == [symbol]
+        assert reader.finished() == finished
+
+
+def test_a_point_just_above_the_last_symbol_is_refused():
+    for ends in (coders, compiled):
+        with pytest.raises(ValueError, match="invalid"):
+            ends.Reader(struct.pack("<2I", 2**32 - 1, 0xFF000000)).symbols(THIRDS, np.zeros(1, np.int32))
 
 
 @given(st.lists(st.integers(1, 2**31), min_size=1, max_size=256), st.integers(0, 2**32))
