@@ -19,11 +19,13 @@ _CALM = {
     *(
         "argparse.Action",
         "io.RawIOBase",
+        "numba.njit",  # compiles when it is called
         "typing.Protocol",
         "typing.get_args",
         "typing.runtime_checkable",
         "numpy.array",
         "numpy.ones",
+        "numpy.uint64",
         "torch.inference_mode",
         "torch.no_grad",
     ),

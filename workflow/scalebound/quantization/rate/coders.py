@@ -9,11 +9,14 @@ on every platform.
 import constriction
 import numpy as np
 
+INVALID = "Tried to decode from compressed data that is invalid for the employed entropy model."
 _FAMILY = constriction.stream.model.Categorical(perfect=False)
 
 
 class Meter:
     """Adds up ideal code lengths in `bits` and writes nothing."""
+
+    compiled = False
 
     def __init__(self):
         self.bits = 0.0
@@ -53,12 +56,10 @@ class Writer(Meter):
 class Reader:
     """Raises ValueError where the bytes cannot have been written under the same model."""
 
+    compiled = False
+
     def __init__(self, data):
-        if len(data) % 4:
-            raise ValueError(f"{len(data)} bytes, no multiple of four")
-        if data[-4:] == bytes(4):
-            raise ValueError("zero words left over")
-        self._decoder = constriction.stream.queue.RangeDecoder(np.frombuffer(data, dtype="<u4").astype(np.uint32))
+        self._decoder = constriction.stream.queue.RangeDecoder(words_of(data))
 
     def symbols(self, frequencies, symbols):
         count = len(symbols)
@@ -68,11 +69,20 @@ class Reader:
             if len(frequencies) == 1:
                 return self._decoder.decode(_single(frequencies[0]), count)
             return self._decoder.decode(_FAMILY, frequencies.astype(np.float64))
-        except AssertionError as error:
-            raise ValueError(str(error)) from None
+        except AssertionError:
+            raise ValueError(INVALID) from None
 
     def finished(self):
         return self._decoder.maybe_exhausted()
+
+
+def words_of(data):
+    """uint32 words of a message's bytes. Raises ValueError where no writer ends like that."""
+    if len(data) % 4:
+        raise ValueError(f"{len(data)} bytes, no multiple of four")
+    if data[-4:] == bytes(4):
+        raise ValueError("zero words left over")
+    return np.frombuffer(data, dtype="<u4").astype(np.uint32)
 
 
 def _single(frequencies):

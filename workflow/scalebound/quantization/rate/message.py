@@ -12,7 +12,8 @@ Layout, little endian:
                   codes, parameter by parameter
     4 bytes   CRC-32 of everything before it
 
-Names and shapes are not in the message: the architecture fixes them before any data is seen. numpy and constriction only.
+Names and shapes are not in the message: the architecture fixes them before any data is seen. numpy and constriction only,
+and numba for large models, whose compiled loops write and read the same message.
 """
 
 import copy
@@ -23,8 +24,8 @@ import numpy as np
 
 from scalebound.errors import InputError
 from scalebound.quantization.integers import matrix_view
+from scalebound.quantization.rate import coders, compiled
 from scalebound.quantization.rate.coded_tensor import LARGEST_CODE, CodedTensor, check
-from scalebound.quantization.rate.coders import Meter, Reader, Writer
 from scalebound.quantization.rate.signed import SignedModel
 from scalebound.quantization.rate.steps import HIGHEST, LOWEST
 from scalebound.quantization.rate.wavefront import LARGEST_TOTAL
@@ -33,32 +34,36 @@ MAGIC = b"SBQ2"
 LARGEST_CAP = 15
 _SIDE_CAP = 15
 _EXACT = 64
+_DOUBTFUL = 1e-9  # bits so close to each other are added up again by the plain loops, so that rounding never makes another message
 _HEADER, _TRAILER = len(MAGIC) + 17, 4
 _ROWS, _COLUMNS, _OFFSET, _PLAIN = 1, 2, 4, 8
 
 
-def encode(tensors, architecture):
+def encode(tensors, architecture, ends=None):
     """(message, {parameter name: bits it takes}) of {parameter name: CodedTensor}.
 
     Bits are ideal code lengths, fractions included; with header, flags and rounding to words they add up to the message.
+    `ends`: `coders` or `compiled`, whose messages are the same; None: what is faster for so many weights.
     """
     parameters = architecture["parameters"]
-    ordered, cap, flags = _plan(tensors, parameters)
-    writer = Writer()
+    ends = ends or _faster(parameters)
+    ordered, cap, flags = _plan(ends, tensors, parameters)
+    writer = ends.Writer()
     _, sizes = _code(writer, parameters, cap, ordered, flags)
     body = MAGIC + bytes.fromhex(architecture["id"]) + bytes([cap]) + writer.message()
     return body + struct.pack("<I", zlib.crc32(body)), sizes
 
 
-def ideal_bits(tensors, parameters):
+def ideal_bits(tensors, parameters, ends=None):
     """Length in bits that `encode` comes close to from above, of {parameter name: CodedTensor} for the architecture's parameters."""
-    ordered, cap, flags = _plan(tensors, parameters)
-    meter = Meter()
+    ends = ends or _faster(parameters)
+    ordered, cap, flags = _plan(ends, tensors, parameters)
+    meter = ends.Meter()
     _code(meter, parameters, cap, ordered, flags)
     return meter.bits + 8 * (_HEADER + _TRAILER)
 
 
-def decode(message, architecture, where="model.sbq"):
+def decode(message, architecture, where="model.sbq", ends=None):
     """{parameter name: CodedTensor} of a message.
 
     Raises:
@@ -67,13 +72,19 @@ def decode(message, architecture, where="model.sbq"):
     cap, stream = _checked(message, architecture, where)
     _check_plausible(len(stream), architecture, where)
     try:
-        reader = Reader(stream)
+        reader = (ends or _faster(architecture["parameters"])).Reader(stream)
         tensors, _ = _code(reader, architecture["parameters"], cap, None, None)
         if not reader.finished():
             raise ValueError("bytes left over")
     except ValueError as error:
         raise InputError(where, f"its SBQ2 stream is unreadable ({error})", "Encode the model again") from None
     return {p["name"]: t for p, t in zip(architecture["parameters"], tensors)}
+
+
+def _faster(parameters):
+    """The module whose Meter, Writer and Reader are the faster ones for the architecture's parameters; their messages are the same."""
+    shapes = [matrix_view(p["shape"], p["use"]) for p in parameters]
+    return compiled if compiled.pays(shapes) else coders
 
 
 class _Models:
@@ -86,7 +97,9 @@ class _Models:
 
     def codes(self, use):
         """One model for vectors and one for matrices."""
-        return self.by_kind.setdefault(use == "vector", SignedModel(self.cap, self.exact))
+        if (use == "vector") not in self.by_kind:
+            self.replace(use, SignedModel(self.cap, self.exact))
+        return self.by_kind[use == "vector"]
 
     def replace(self, use, model):
         self.by_kind[use == "vector"] = model
@@ -104,7 +117,7 @@ def _code(coder, parameters, cap, tensors, flags):
         given = tensors[k] if tensors is not None else None
         row_exponents = _code_exponents(coder, models, given and given.row_exponents, rows, flags[k] & _ROWS)
         column_exponents = _code_exponents(coder, models, given and given.column_exponents, columns, flags[k] & _COLUMNS)
-        codes = np.zeros((rows, columns), dtype=np.int32) if given is None else given.codes.astype(np.int32)
+        codes = np.zeros((rows, columns), dtype=np.int32) if given is None else given.codes.astype(np.int32, copy=False)
         codes = models.codes(parameter["use"]).code(coder, codes, plain=bool(flags[k] & _PLAIN))
         tensor = CodedTensor(codes, int(bases[k]), row_exponents, column_exponents, int(bool(flags[k] & _OFFSET)))
         if given is None:
@@ -142,7 +155,7 @@ def _flags(tensor):
     return _ROWS * bool(tensor.row_exponents.any()) | _COLUMNS * bool(tensor.column_exponents.any()) | _OFFSET * tensor.offset
 
 
-def _plan(tensors, parameters):
+def _plan(ends, tensors, parameters):
     """(tensors in order, cap, flags): all that the encoder decides. Raises InputError for tensors that are no such parameters."""
     ordered = [tensors[p["name"]] for p in parameters]
     for parameter, tensor in zip(parameters, ordered):
@@ -152,21 +165,30 @@ def _plan(tensors, parameters):
     cap = largest | _EXACT if largest <= LARGEST_CAP else LARGEST_CAP
     models, flags = _Models(cap), []
     for tensor, parameter in zip(ordered, parameters):
-        plain = min(tensor.codes.shape) > 1 and _plain_is_shorter(models, tensor, parameter["use"])
+        plain = min(tensor.codes.shape) > 1 and _plain_is_shorter(ends, models, tensor, parameter["use"])
         flags.append(_flags(tensor) | _PLAIN * plain)
     return ordered, cap, flags
 
 
-def _plain_is_shorter(models, tensor, use):
+def _plain_is_shorter(ends, models, tensor, use):
     """Whether a matrix takes fewer bits with rows and columns ignored, after what `models` learned, which then learns from it."""
-    trials = []
-    for plain in (False, True):
-        meter, trial = Meter(), copy.deepcopy(models.codes(use))
-        trial.code(meter, tensor.codes.astype(np.int32), plain)
-        trials.append((meter.bits, plain, trial))
+    trials = _trials(ends, models, tensor, use)
+    bits = [trial[0] for trial in trials]
+    if abs(bits[0] - bits[1]) <= _DOUBTFUL * max(bits):
+        trials = _trials(coders, models, tensor, use)
     _, plain, better = min(trials, key=lambda t: t[:2])
     models.replace(use, better)
     return plain
+
+
+def _trials(ends, models, tensor, use):
+    """[(bits, plain, what was learned)] of a matrix coded with rows and columns and without."""
+    trials = []
+    for plain in (False, True):
+        meter, trial = ends.Meter(), copy.deepcopy(models.codes(use))
+        trial.code_magnitudes(meter, tensor.codes, plain)  # signs take the same bits either way
+        trials.append((meter.bits, plain, trial))
+    return trials
 
 
 def _checked(message, architecture, where):

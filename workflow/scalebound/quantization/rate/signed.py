@@ -21,6 +21,17 @@ class SignedModel:
 
     def code(self, coder, values, plain=False):
         """Code int32 `values` of any shape; returns them (what was read, when `coder` reads). `plain`: rows and columns are ignored."""
+        if coder.compiled:
+            return coder.signed(self, values, plain)
+        magnitudes = self.code_magnitudes(coder, values, plain)
+        negative = signs.code_signs(coder, np.atleast_2d(magnitudes), np.atleast_2d(values < 0))
+        np.negative(magnitudes, out=magnitudes, where=negative.reshape(magnitudes.shape))
+        return magnitudes
+
+    def code_magnitudes(self, coder, values, plain):
+        """The same for all but the signs: int32 >= 0."""
+        if coder.compiled:
+            return coder.magnitudes(self, values, plain)
         self.frequencies.relax()
         magnitudes = np.minimum(np.abs(values), self.cap)
         flat, given = magnitudes.reshape(-1), values.reshape(-1)
@@ -30,20 +41,19 @@ class SignedModel:
             self.mean = wavefront.code_matrix(coder, magnitudes, self.frequencies, self.mean)
         if not self.exact:
             large = np.flatnonzero(flat == self.cap)
-            flat[large] += self._remainders(coder, np.abs(given[large]) - self.cap)
-        negative = signs.code_signs(coder, np.atleast_2d(magnitudes), np.atleast_2d(values < 0))
-        np.negative(magnitudes, out=magnitudes, where=negative.reshape(magnitudes.shape))
+            flat[large] += self.remainders(coder, np.abs(given[large]) - self.cap)
         return magnitudes
 
-    def _remainders(self, coder, remainders):
+    def remainders(self, coder, remainders):
         """Integers >= 0: the number of bits of remainder + 1 by learned frequencies, the bits below the first as they are."""
         ones = np.maximum(remainders, 0).astype(np.int64) + 1
         lengths = coder.symbols(self.lengths, np.frexp(ones.astype(np.float64))[1].astype(np.int32) - 1)
         self.lengths = self.lengths + wavefront.INCREMENT * np.bincount(lengths, minlength=_LENGTHS)[None]
         found = np.ones(len(ones), dtype=np.int64) << lengths
         for low in range(0, _LENGTHS, _RAW):
-            for width in range(1, _RAW + 1):
-                some = np.flatnonzero(np.minimum(lengths - low, _RAW) == width)
+            widths = np.minimum(lengths - low, _RAW)
+            for width in np.unique(widths[widths > 0]).tolist():
+                some = np.flatnonzero(widths == width)
                 even = np.ones((1, 1 << width), dtype=np.int64)
                 found[some] |= coder.symbols(even, ones[some] >> low & ((1 << width) - 1)).astype(np.int64) << low
         return (found - 1).astype(np.int32)
