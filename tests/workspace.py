@@ -53,11 +53,11 @@ class Workspace:
         command = [sys.executable, "-m", "snakemake", "--cores", "2", *arguments[:place], "--configfile", config, *arguments[place:]]
         return subprocess.run(command, cwd=self.folder, capture_output=True, text=True, env=env)
 
-    def scalebound(self, *arguments):
+    def scalebound(self, *arguments, env=None):
         """The package of this workspace, not the installed one."""
         environment = {"PYTHONPATH": str(self.path("workflow")), "PATH": "/usr/bin:/bin", "OMP_NUM_THREADS": "1", "HOME": str(self.folder)}
         command = [sys.executable, "-m", "scalebound", *map(str, arguments)]
-        return subprocess.run(command, cwd=self.folder, capture_output=True, text=True, env=environment)
+        return subprocess.run(command, cwd=self.folder, capture_output=True, text=True, env=(env or {}) | environment)
 
     def settings_of_stream(self, stream="smoke-sources", config="config/smoke.yaml"):
         """The section of a stream as the JSON that its commands take."""

@@ -51,8 +51,8 @@ class _Passes:
             raise InputError(self.where, f"its forward pass fails: {first_line(error)}", remedy) from None
         if found.shape[:2] != tokens.shape:
             raise InputError(self.where, f"logits of shape {tuple(found.shape)} for tokens of shape {tuple(tokens.shape)}", remedy)
-        # a copy, so that those of the other rows are not kept
-        return found[row].clone()
+        # of several rows a copy, so that those of the others are not kept
+        return found[row] if len(tokens) == 1 else found[row].clone()
 
 
 def positions_to_probe(inputs):
@@ -87,6 +87,8 @@ def _changes(passes, positions):
     window = passes.tokens()
     base = passes.logits(window)
     changes = torch.zeros(len(positions) + 1, passes.inputs)
+    if not torch.isfinite(base.logsumexp(-1)).all():
+        return changes.fill_(torch.nan)
     for row, position in enumerate(positions):
         seen = position + 1
         changes[row, :seen] = _apart(passes.logits(passes.with_other_tokens_after(window, position))[:seen], base[:seen])
@@ -97,6 +99,9 @@ def _changes(passes, positions):
 
 def _apart(one, other):
     """The largest difference of a log-probability at each position, as a share of their mean spread; logits [positions, V]."""
+    if torch.equal(one, other):
+        # as it is on a CPU; what is equal to the last bit needs no probabilities, which cost many times the pass that made the logits
+        return torch.zeros(len(one))
     differences, spreads = [], []
     for pair in zip(one.split(CHUNK), other.split(CHUNK)):
         here, there = (log_softmax(logits.float(), dim=-1).clamp(min=LEAST_LOG_PROBABILITY) for logits in pair)
