@@ -13,7 +13,7 @@ SNAKEMAKE := .venv/bin/snakemake --cores $(CORES)
 QUIET := --quiet rules host progress reason
 READY := .venv/.ready
 
-.PHONY: all run full overnight prose oracle paper paper-plan summary docs docs-results test fuzz lint lock conda-lock smoke clean
+.PHONY: all run full overnight prose oracle paper paper-plan summary docs docs-results bench test fuzz lint lock conda-lock smoke clean
 
 all: run
 	@$(MAKE) --no-print-directory results/report.html summary
@@ -36,6 +36,10 @@ docs: $(READY)
 docs-results: $(READY)
 	.venv/bin/python docs/making/results.py $(or $(RESULTS),results) $(FAMILIES)
 	@$(MAKE) --no-print-directory docs
+
+# speed and memory on this machine, beside what they are compared with: results/bench.csv
+bench: $(READY)
+	.venv/bin/scalebound bench
 
 test: $(READY)
 	.venv/bin/pytest

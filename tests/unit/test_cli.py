@@ -88,7 +88,7 @@ def test_a_package_that_changed_is_not_the_workers(worker, tmp_path):
 
 
 def test_the_job_of_a_process_that_is_killed_ends_too(worker, tmp_path):
-    asking = subprocess.Popen([sys.executable, "-m", "scalebound", "bench-score", "--shapes", "6.9b", "--windows", "8"], env=worker, cwd=tmp_path)
+    asking = subprocess.Popen([sys.executable, "-m", "scalebound", "bench", "scoring", "--shapes", "6.9b", "--windows", "8"], env=worker, cwd=tmp_path)
     wait_for(lambda: processes_of(worker) == 2, "the job has begun")
     asking.kill()
     asking.wait()
@@ -98,7 +98,7 @@ def test_the_job_of_a_process_that_is_killed_ends_too(worker, tmp_path):
 
 def test_other_jobs_go_on_while_one_that_was_left_ends(worker, tmp_path):
     """The copy that is left is held up, so that it has not ended when the next job begins."""
-    asking = subprocess.Popen([sys.executable, "-m", "scalebound", "bench-score", "--shapes", "6.9b", "--windows", "8"], env=worker, cwd=tmp_path)
+    asking = subprocess.Popen([sys.executable, "-m", "scalebound", "bench", "scoring", "--shapes", "6.9b", "--windows", "8"], env=worker, cwd=tmp_path)
     wait_for(lambda: processes_of(worker) == 2, "the job has begun")
     held = max(copies_of(worker), key=lambda process: process.create_time())
     held.suspend()

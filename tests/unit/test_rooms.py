@@ -19,6 +19,7 @@ FLOORS = (
     ("quantization", "streams"),
     ("curvature", "oracle", "figures"),
     ("plan",),
+    ("benchmarks",),
     ("commands",),
     ("audit",),
     ("cli", "warm", "hub_jobs", "closing", "__main__"),

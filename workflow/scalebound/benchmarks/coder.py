@@ -4,6 +4,7 @@ import time
 
 import numpy as np
 
+from scalebound.benchmarks.lines import Line
 from scalebound.quantization.rate import coders, compiled, message
 from scalebound.quantization.rate.coded_tensor import CodedTensor
 
@@ -12,6 +13,15 @@ _SPREAD = 0.5  # of the logarithm of rows' and columns' scales
 _SCALE = 1.0  # of codes; so there are about 2.5 bits a weight
 _PLAIN = 1 << 20  # weights of the sample for plain loops
 _REPETITIONS = 3  # the best of so many counts
+
+
+def measure(weights, seed):
+    """The Lines of a model of about so many weights."""
+    rates = coder_rates(weights, seed)
+    for work in ("encode", "decode", "meter"):
+        plain, fast = (rates[f"{work}, {loops} loops"] for loops in ("plain", "compiled"))
+        yield Line(f"{work} {weights / 1e6:.0f} M weights", fast / 1e6, "M weights/s", ">= 20")
+        yield Line(f"{work}: compiled / plain loops", fast / plain, "")
 
 
 def coder_rates(parameters, seed):

@@ -1,0 +1,74 @@
+"""A line of bench.csv: what was measured, and what it should have been."""
+
+import resource
+import sys
+import time
+from dataclasses import dataclass
+
+import psutil
+
+
+@dataclass(frozen=True)
+class Line:
+    """`target` is a comparison with a number, such as "<= 0.1", or empty."""
+
+    name: str
+    value: float
+    unit: str
+    target: str = ""
+
+    @property
+    def holds(self):
+        """Whether the value is as it should be; None where nothing is asked of it."""
+        if not self.target:
+            return None
+        sign, bound = self.target.split()
+        return {"<=": self.value <= float(bound), ">=": self.value >= float(bound)}[sign]
+
+
+@dataclass
+class Measured:
+    """Wall and CPU seconds of a block, and the most memory that this process ever had, in bytes."""
+
+    wall: float = 0.0
+    cpu: float = 0.0
+    peak: int = 0
+
+    def __enter__(self):
+        self._wall, self._cpu = time.perf_counter(), time.process_time()
+        return self
+
+    def __exit__(self, *_):
+        self.wall, self.cpu, self.peak = time.perf_counter() - self._wall, time.process_time() - self._cpu, peak_memory()
+
+
+def peak_memory(who=resource.RUSAGE_SELF):
+    """Bytes; of the largest child that has ended for RUSAGE_CHILDREN."""
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(who).ru_maxrss * unit
+
+
+def machine():
+    """The processor and the memory, for the title of a table."""
+    name = next((line.split(":")[1].strip() for line in _cpu_lines() if line.startswith("model name")), "cpu")
+    return f"{name}, {psutil.cpu_count()} cores, {psutil.virtual_memory().total / 2**30:.0f} GiB"
+
+
+def _cpu_lines():
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as file:
+            return file.readlines()
+    except OSError:
+        return []
+
+
+def fastest(works, repetitions, finish=lambda: None):
+    """{name: least seconds} of {name: work}, in turns, so that what else the machine does falls on all of them."""
+    found = dict.fromkeys(works, float("inf"))
+    for _ in range(repetitions):
+        for name, work in works.items():
+            started = time.perf_counter()
+            work()
+            finish()
+            found[name] = min(found[name], time.perf_counter() - started)
+    return found
