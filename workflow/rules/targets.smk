@@ -21,6 +21,7 @@ for study in STUDIES:
 rule paper_plan:
     input:
         PLAN.hub_files,
+    localrule: True
     log:
         "results/paper-plan.log",
     conda:
@@ -34,6 +35,7 @@ rule paper_plan:
 
 
 rule why:
+    localrule: True
     log:
         "results/why.log",
     conda:
