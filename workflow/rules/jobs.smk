@@ -36,9 +36,16 @@ def gpus(declared):
     """The machine that runs snakemake need not have what a cluster's nodes have: there the configuration alone says whether GPUs are asked for."""
     if not declared.gpu:
         return 0
-    if workflow.local_exec:
-        return PLAN.gpus_per_job
-    return lambda wildcards: ASKED.of(declared, wildcards).gpus
+    return lambda wildcards: (
+        PLAN.gpus_per_job if workflow.local_exec else ASKED.of(declared, wildcards).gpus
+    )
+
+
+def group(declared):
+    """The group of a rule's jobs on a cluster; a dry run without one need not show it. Which of both it is, is known after the rules are."""
+    if declared.group is None:
+        return None
+    return lambda wildcards: None if workflow.local_exec else declared.group
 
 
 for declared in PLAN.rules:
@@ -58,8 +65,7 @@ for declared in PLAN.rules:
         # 0 would say never, whatever the profile says
         retries: declared.retries or None
         group:
-            # this machine takes each job as it comes
-            None if workflow.local_exec else declared.group
+            group(declared)
         localrule: declared.local
         conda:
             "../../envs/scalebound.yaml"

@@ -21,9 +21,9 @@ for study in STUDIES:
 rule paper_plan:
     input:
         PLAN.hub_files,
-    localrule: True
     log:
         "results/paper-plan.log",
+    localrule: True
     conda:
         "../../envs/scalebound.yaml"
     resources:
@@ -35,9 +35,9 @@ rule paper_plan:
 
 
 rule why:
-    localrule: True
     log:
         "results/why.log",
+    localrule: True
     conda:
         "../../envs/scalebound.yaml"
     params:
