@@ -19,7 +19,7 @@ from scalebound.plan.stages.checkpoints import ARCHITECTURE, weight_files
 MEMORY_MB = 2000
 # beside the estimate for a job that holds a model; a CUDA context takes about as much of the host's memory
 MODEL_MB = 3000
-MINUTES, SHORT_MINUTES = 60, 10
+MINUTES, SHORT_MINUTES = 30, 10
 MARGIN = 2  # on the estimated time
 # operations a second of matrix products: one core, whose rate training was seen to reach, and devices of a data center
 RATES = {"cpu": 6e10, "float32": 1.5e13, "bfloat16": 1.5e14}
