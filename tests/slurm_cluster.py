@@ -64,7 +64,7 @@ class Slurm:
         subprocess.run(["slurmctld"], check=True)
         for node in NODES:
             self.start_node(node)
-        _wait(lambda: self.states() == {node: "idle" for node in NODES}, "both nodes are idle")
+        _wait(lambda: self.states() == dict.fromkeys(NODES, "idle"), "both nodes are idle")
         return self
 
     def stop(self):

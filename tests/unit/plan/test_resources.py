@@ -11,8 +11,20 @@ from snakemake.utils import update_config
 
 from scalebound.plan import resources
 from scalebound.plan.plan import Plan
-from scalebound.plan.resources import DEVICE_BYTES, MEMORY_MB, MINUTES, MODEL_MB, SHORT_MINUTES, UNKNOWN, Request, Requests
-from scalebound.plan.resources import model_request, training_request, transformer, transformer_of
+from scalebound.plan.resources import (
+    DEVICE_BYTES,
+    MEMORY_MB,
+    MINUTES,
+    MODEL_MB,
+    SHORT_MINUTES,
+    UNKNOWN,
+    Request,
+    Requests,
+    model_request,
+    training_request,
+    transformer,
+    transformer_of,
+)
 from scalebound.plan.run_costs import EFFICIENCY, Cost
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -164,3 +176,18 @@ def test_gpus_are_asked_for_where_the_configuration_names_them_and_as_many_as_ho
     # 58 GB of weights and 5 GB for GPTQ
     assert asked(on_gpus, "quantize", **asked_of).gpus == 2
     assert asked(on_gpus, "documents", stream="python-sources").gpus == 0
+
+
+def test_what_connects_stays_on_the_machine_that_runs_snakemake():
+    local = {name: {rule.name for rule in made.rules if rule.local} for name, made in (("trained", plan()), ("released", released()))}
+    wheels = {"fetch_corpus_smoke_sources", "fetch_corpus_python_sources"}
+    assert local["trained"] - wheels == {"resolve_hub", "fetch"}
+    # windows of streams on the hub are drawn by the rule that draws all others
+    assert local["released"] - wheels == {"resolve_hub", "fetch", "resolve_stream", "sample"}
+
+
+def test_tables_and_figures_are_a_group_and_none_of_them_is_local():
+    made = plan()
+    short = {rule.name for rule in made.rules if rule.group}
+    assert {"table", "certificates", "figures", "scaling_law"} <= short
+    assert not short & {rule.name for rule in made.rules if rule.local or rule.gpu}
