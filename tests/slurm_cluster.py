@@ -1,5 +1,6 @@
 """A SLURM of two nodes on this machine, from Debian's slurm-wlm and munge: started for the tests that need one, and stopped again, process by process."""
 
+import contextlib
 import os
 import shutil
 import signal
@@ -90,6 +91,8 @@ class Slurm:
     def kill_node(self, node):
         """What a node that loses its power does: its daemon and the jobs on it are gone at once, and nobody is told."""
         lost = {job for job, _, where, _ in self.jobs("RUNNING") if where == node}
+        # one that is only being started would be reported as failed
+        _wait(lambda: any(map(_children, _keepers_of(lost))), "the jobs have begun")
         self._end(f"slurmd.{node}", signal.SIGKILL)
         for pid in _keepers_of(lost):
             _kill_tree(pid)
@@ -176,13 +179,18 @@ def _keepers_of(jobs):
     return found
 
 
+def _children(pid):
+    try:
+        return [int(child) for task in Path(f"/proc/{pid}/task").iterdir() for child in (task / "children").read_text().split()]
+    except OSError:
+        return []
+
+
 def _kill_tree(pid):
     """SIGKILL to a process and all that it began, from the top, so that nobody can report an end."""
-    try:
-        children = [int(child) for task in Path(f"/proc/{pid}/task").iterdir() for child in (task / "children").read_text().split()]
+    children = _children(pid)
+    with contextlib.suppress(ProcessLookupError):
         os.kill(pid, signal.SIGKILL)
-    except (ProcessLookupError, FileNotFoundError):
-        return
     for child in children:
         _kill_tree(child)
 
