@@ -102,7 +102,7 @@ def test_jobs_give_the_same_bytes_as_on_one_machine(slurm, submit, workspace, fi
     # the table and its figure are one submission
     submitted = [comment for job, _, _, comment in slurm.jobs("COMPLETED") if job not in before]
     assert len(submitted) == 6
-    assert sum(comment.startswith("group_short_figures") for comment in submitted) == 1
+    assert sum(comment.startswith("rule_short_figures") for comment in submitted) == 1
 
 
 @pytest.mark.skipif(os.environ.get("SCALEBOUND_SLURM") != "all", reason="ten minutes of two cores: SCALEBOUND_SLURM=all")
@@ -116,7 +116,7 @@ def test_the_smoke_preset_gives_the_same_bytes_as_on_one_machine(slurm, submit, 
     assert {"results/smoke/bounds.csv", "results/smoke/certificates.csv", "results/smoke/figures/terms.png"} <= made.keys()
     submitted = {comment for job, _, _, comment in slurm.jobs("ALL") if job not in before}
     # a table goes with its figures, and what is downloaded is nobody else's business
-    assert any(comment.startswith("group_short_") and "figures" in comment for comment in submitted)
+    assert any(comment.startswith("rule_short_figures") for comment in submitted)
     assert not any("fetch" in comment for comment in submitted)
 
 
