@@ -84,10 +84,6 @@ class Slurm:
     def start_node(self, node):
         subprocess.run(["slurmd", "-N", node], check=True)
 
-    def bring_back(self, node):
-        self.start_node(node)
-        self._control("update", f"NodeName={node}", "State=RESUME")
-
     def kill_node(self, node):
         """What a node that loses its power does: its daemon and the jobs on it are gone at once, and nobody is told."""
         lost = {job for job, _, where, _ in self.jobs("RUNNING") if where == node}

@@ -136,8 +136,10 @@ def test_jobs_of_a_node_that_dies_run_again(slurm, submit, workspace):
     slurm.kill_node(node)
     try:
         slurm.tell_of(node, job)
+        # on the other node: this one would still be told to end it
+        wait_for(lambda: any(known == job and where != node for known, _, where, _ in slurm.jobs("RUNNING")), call)
     finally:
-        slurm.bring_back(node)
+        slurm.start_node(node)
     said(call)
     # it is the same job, which SLURM has queued again by itself
     assert (job, "COMPLETED") in {(known, state) for known, state, *_ in slurm.jobs("ALL")}
