@@ -105,7 +105,7 @@ def test_jobs_give_the_same_bytes_as_on_one_machine(slurm, submit, workspace, fi
     assert sum(comment.startswith("rule_short_figures") for comment in submitted) == 1
 
 
-@pytest.mark.skipif(os.environ.get("SCALEBOUND_SLURM") != "all", reason="ten minutes of two cores: SCALEBOUND_SLURM=all")
+@pytest.mark.skipif(os.environ.get("SCALEBOUND_SLURM") != "all", reason="a quarter of an hour of two cores: SCALEBOUND_SLURM=all")
 def test_the_smoke_preset_gives_the_same_bytes_as_on_one_machine(slurm, submit, workspace, finished):
     """From the download to tables and figures; its studies apart, whose jobs are like the others."""
     before = {job for job, *_ in slurm.jobs("ALL")}
