@@ -13,7 +13,7 @@ SNAKEMAKE := .venv/bin/snakemake --cores $(CORES)
 QUIET := --quiet rules host progress reason
 READY := .venv/.ready
 
-.PHONY: all run full overnight prose oracle paper paper-plan summary docs docs-results bench test fuzz lint lock conda-lock smoke clean
+.PHONY: all run full overnight prose oracle paper paper-plan summary docs docs-results bench test fuzz lint lock conda-lock smoke slurm clean
 
 all: run
 	@$(MAKE) --no-print-directory results/report.html summary
@@ -83,6 +83,8 @@ lint: $(READY)
 lock: .venv/bin/uv
 	.venv/bin/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 	  --no-emit-package torch --output-file envs/requirements.txt envs/requirements.in
+	.venv/bin/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-deps \
+	  --output-file envs/slurm.txt envs/slurm.in
 	$(MAKE) --no-print-directory conda-lock
 
 # the same pins for `snakemake --sdm conda`, which hands pip one file alone, and pip takes no hashes there unless all have some
@@ -102,6 +104,10 @@ $(READY): envs/requirements.txt pyproject.toml | .venv/bin/uv
 	.venv/bin/uv pip install --quiet --python .venv/bin/python --no-deps $(ACCELERATE)
 	.venv/bin/uv pip install --quiet --python .venv/bin/python --no-deps --no-build-isolation --editable .
 	touch $@
+
+# snakemake's plugin for SLURM (docs/cluster.md)
+slurm: $(READY)
+	.venv/bin/uv pip install --quiet --python .venv/bin/python --no-deps --require-hashes --requirement envs/slurm.txt
 
 clean:
 	rm -rf .venv

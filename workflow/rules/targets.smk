@@ -23,6 +23,7 @@ rule paper_plan:
         PLAN.hub_files,
     log:
         "results/paper-plan.log",
+    localrule: True
     conda:
         "../../envs/scalebound.yaml"
     resources:
@@ -36,6 +37,7 @@ rule paper_plan:
 rule why:
     log:
         "results/why.log",
+    localrule: True
     conda:
         "../../envs/scalebound.yaml"
     params:

@@ -55,7 +55,7 @@ def run(arguments):
     if Path(arguments.scores).resolve() != (folder / "scores.parquet").resolve():
         raise InputError(arguments.scores, f"not scores.parquet in {folder}", "A certificate and its scores lie in one folder: write it beside them")
     result = certify_files(inputs, settings)
-    made_of = identity("certify", inputs, settings.model_dump(exclude={"untuned"}), packages=["numpy", "scipy"])
+    made_of = identity("certify", inputs, settings.model_dump(exclude={"untuned", "checkpoints"}), packages=["numpy", "scipy"])
     for name, role in COPIES.items():
         atomic.copy(inputs[role], folder / name)
     if arguments.averages:

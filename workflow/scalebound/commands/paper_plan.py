@@ -145,13 +145,13 @@ def _of_references(located, slugs):
 
 def _of_model(hub, cost, rates):
     """Sizes of what is stored, operations and hours, where they are known."""
-    cells = dict.fromkeys(("download", "memory to score", "to quantize", "results", "operations", "hours", "of them tuning"), UNKNOWN)
+    cells = dict.fromkeys(("download", "memory to score", "to quantize", "results", "operations", "hours", "tuning"), UNKNOWN)
     if hub is not None:
         cells["download"] = _gigabytes(sum(file["size"] for file in hub["files"]))
     if cost is not None:
         sizes = {"memory to score": cost.score_memory_bytes, "to quantize": cost.quantize_memory_bytes, "results": cost.results_bytes}
         cells |= {name: _gigabytes(size) for name, size in sizes.items()} | {"operations": f"{cost.operations + cost.tuning_operations:.1e}"}
-        cells |= {"hours": f"{cost.hours(*rates):.2f}", "of them tuning": f"{cost.tuning_hours(rates[1]):.2f}"}
+        cells |= {"hours": f"{cost.hours(*rates):.2f}", "tuning": f"{cost.tuning_hours(rates[1]):.2f}"}
     return cells
 
 

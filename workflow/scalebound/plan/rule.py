@@ -15,6 +15,7 @@ FAMILY = "results/{family}"
 CHECKPOINT = "results/{family}/{slug}"
 QUANTIZER = "results/{family}/{slug}/quantizers/{quantizer}"
 STREAM = "results/streams/{stream}"
+SHORT = "short"  # the group of tables and figures, jobs of seconds
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,8 @@ class Rule:
     vouches: {name of a JSON output: names of the outputs and inputs that it lists with their digests}.
     record: where the run record goes; `x.log` lies beside `x.run.json`, `<stage>.log` beside `run.json`.
     report: {option: (caption, what it is)} of the outputs that the HTML report shows.
+    network: whether its jobs connect to something else than the hub; `hub` says it of the hub, where it can be a function of the wildcards.
+    group: on a cluster, jobs of one group that follow from each other are submitted together.
     """
 
     name: str
@@ -72,6 +75,8 @@ class Rule:
     threads: bool = False
     gpu: bool = False
     hub: bool | Callable = False
+    network: bool = False
+    group: str | None = None
     priority: int = 0
     retries: int = 0
 
@@ -95,6 +100,11 @@ class Rule:
         """1 where a job asks the hub, so that the profile's `hf` total keeps it from being asked too often."""
         return (lambda wildcards: int(self.hub(wildcards))) if callable(self.hub) else int(self.hub)
 
+    @property
+    def local(self):
+        """Whether its jobs stay on the machine that runs snakemake: nodes of a cluster often reach nothing outside."""
+        return bool(self.hub) or self.network
+
     def sources(self, wildcards):
         """{name: path or list} of all that must be there before a job starts."""
         found = self._inputs(wildcards)
@@ -105,7 +115,7 @@ class Rule:
 
     def words(self, wildcards):
         """The command line of a job; that of the run record and the number of threads, which do not make it another job, come behind."""
-        words = [self._stage(wildcards)]
+        words = [self.stage_of(wildcards)]
         if self.settings is not None:
             words += ["--settings", as_json(self.settings(wildcards))]
         for option, value in (self.options(wildcards) if self.options else {}).items():
@@ -118,7 +128,7 @@ class Rule:
 
     def code(self, wildcards):
         """The digest of the stage's code, so that an edit of what it uses runs its jobs again."""
-        of = self._stage(wildcards), self._chosen(wildcards)
+        of = self.stage_of(wildcards), self._chosen(wildcards)
         if of not in self._digests:
             # the same for all jobs: to work it out for each takes longer than all else that planning does
             self._digests[of] = stage_digest(*of)
@@ -134,7 +144,7 @@ class Rule:
         return None
 
     def _job(self, wildcards):
-        stage = self._stage(wildcards)
+        stage = self.stage_of(wildcards)
         made = {name: _listed(_filled(path, wildcards)) for name, path in (self.outputs | self.beside).items()}
         read = self._inputs(wildcards)
         inputs = {name: path for name, path in read.items() if isinstance(path, str)}
@@ -164,7 +174,7 @@ class Rule:
         """Last parts of the outputs' paths, by which a file's rule is looked for; one with a wildcard stands for all."""
         return {PurePosixPath(path).name for value in (self.outputs | self.beside).values() for path in _listed(value)}
 
-    def _stage(self, wildcards):
+    def stage_of(self, wildcards):
         return self.stage if isinstance(self.stage, str) else self.stage(wildcards)
 
     def _chosen(self, wildcards):

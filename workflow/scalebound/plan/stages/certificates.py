@@ -36,7 +36,7 @@ def rules(plan):
             outputs={"out": CERTIFICATE},
             beside={name: f"{FOLDER}/{name}" for name in COPIES},
             record=f"{FOLDER}/run.json",
-            # without what is only shown beside certificates: it must not make any of them again
+            # without what is only shown beside certificates, and which others there are: it must not make any of them again
             settings=lambda w: _settings(plan, row(w)) | {"untuned": None},
             recorded=lambda w: _settings(plan, row(w)),
             vouches={"out": (*COPIES, "scores")},
@@ -68,7 +68,7 @@ def rules(plan):
 
 def _settings(plan, row):
     settings = plan.config.certificate.model_copy(update={"method": plan.method_of(row)})
-    return settings.model_dump(mode="json", exclude={"untuned"}) | plan.config.bound.model_dump(mode="json", include={"ceilings", "online"})
+    return settings.model_dump(mode="json", exclude={"untuned", "checkpoints"}) | plan.config.bound.model_dump(mode="json", include={"ceilings", "online"})
 
 
 def certificates_of(plan, family):

@@ -18,7 +18,7 @@ from scalebound.artifacts.model_files import model_files
 from scalebound.bounds.complexity import alpha_grid
 from scalebound.configuration.streams import is_remote
 from scalebound.plan.rule import CHECKPOINT, Rule
-from scalebound.plan.stages.corpus import HELDOUT, hub_settings
+from scalebound.plan.stages.corpus import HELDOUT, asks_hub, hub_settings
 from scalebound.scoring.sampling import rows_seen
 
 HISTORY = f"{CHECKPOINT}/resolve/history.json"
@@ -94,7 +94,7 @@ def rules(plan):
             settings=lambda w: plan.config.sampling.draws()[w.draw].model_dump(),
             recorded=lambda w: _drawn(plan, row(w), w.draw),
             options=lambda w: {"tokens_seen": row(w).tokens_seen} | ({"hub": hub_settings(plan)} if is_remote(plan.stream_of(row(w))) else {}),
-            hub=lambda w: is_remote(plan.stream_of(row(w))),
+            hub=asks_hub(plan, lambda w: plan.stream_of(row(w))),
         ),
         score(plan, "score", f"{CHECKPOINT}/score", RESOLVED, windows_of("score"), "run.json"),
         score(plan, "score_heldout", f"{CHECKPOINT}/heldout", RESOLVED, heldout_windows(plan), "run.json"),

@@ -91,7 +91,7 @@ def rules(plan):
             record=f"{STREAM}/resolved.run.json",
             settings=lambda w: _dump(streams[w.stream]),
             options=lambda w: {"hub": hub_settings(plan)},
-            hub=lambda w: is_remote(streams[w.stream]),
+            hub=asks_hub(plan, lambda w: streams[w.stream]),
         ),
     ]
 
@@ -109,6 +109,7 @@ def _fetch(stream, settings):
         recorded=lambda w: {"wheels": [wheel.model_dump() for wheel in settings.wheels]},
         options=lambda w: {"folder": wheel_folder(stream)},
         vouches={"listing": ("wheels",)},
+        network=True,
     )
 
 
@@ -127,6 +128,11 @@ def oracle_folder(settings):
 
 def oracle_files(settings):
     return [f"{oracle_folder(settings)}/{name}" for name in ("config.json", "model.safetensors")]
+
+
+def asks_hub(plan, stream_of):
+    """Which jobs of a rule that reads streams ask the hub, as Rule.hub; `stream_of` is a function of the wildcards."""
+    return (lambda w: is_remote(stream_of(w))) if any(map(is_remote, plan.config.streams.values())) else False
 
 
 def hub_settings(plan, repo=None):

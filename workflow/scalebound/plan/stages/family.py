@@ -6,7 +6,7 @@ results/{family}/config.json      configuration and rows, defaults filled in
 """
 
 from scalebound.configuration.checkpoints import rows_digest
-from scalebound.plan.rule import FAMILY, Rule
+from scalebound.plan.rule import FAMILY, SHORT, Rule
 from scalebound.plan.stages.quantizers import BOUNDS
 
 TABLE = f"{FAMILY}/bounds.csv"
@@ -47,6 +47,7 @@ def table(stage, file, inputs, settings=None, name=None, report=None, also=()):
         settings=settings,
         vouches={f"{option}_identity": (option,) for option in files},
         report={[*files][-1]: report} if report else {},
+        group=SHORT,
     )
 
 

@@ -1,7 +1,7 @@
 """Figures of a family, as PNG for screens and PDF for papers: results/{family}/figures/{figure}.png|pdf, each from one table."""
 
 from scalebound.plan import studies
-from scalebound.plan.rule import FAMILY, Rule, alternatives
+from scalebound.plan.rule import FAMILY, SHORT, Rule, alternatives
 
 FIGURE_FORMATS = ("png", "pdf")
 # the table of the family that each figure is drawn from; those of studies are named in their own files
@@ -35,5 +35,6 @@ def rules(plan):
             chosen=lambda w: w.figure,
             constraints={"figure": alternatives(tables)},
             report={"png": ("figures", "{figure}")},
+            group=SHORT,
         )
     ]
