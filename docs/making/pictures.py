@@ -101,6 +101,7 @@ def way_of_one_file():
 FLOORS = (
     {"audit": "checks a results folder; its page, the crate"},
     {"commands": "one module a stage: arguments, and the function that the audit calls again"},
+    {"benchmarks": "speed and memory beside what they are compared with"},
     {"plan": "jobs: what each reads, writes and depends on, stated once"},
     {"curvature": "the loss Hessian, input spectra", "oracle": "streams of known truth", "figures": "drawn from tables"},
     {"quantization": "codes and messages", "streams": "where a checkpoint's tokens are"},

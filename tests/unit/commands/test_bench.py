@@ -18,7 +18,7 @@ def lines(tmp_path, *words):
 
 def test_scoring_stands_beside_the_forward_pass(monkeypatch, tmp_path, capsys):
     monkeypatch.setitem(scoring.SHAPES, "70m", (16, 1, 2, 300))
-    found = lines(tmp_path, "scoring", "--shapes", "70m", "--windows", "1", "--repetitions", "1", "--device", "cpu")
+    found = lines(tmp_path, "scoring", "--shapes", "70m", "--windows", "2", "--repetitions", "1", "--device", "cpu")
     assert found["forward pass (70m, float32, cpu)"]["unit"] == "tokens/s"
     assert found["statistics / forward pass (70m, float32, cpu)"]["target"] == "<= 0.1"
     assert all(float(line["value"]) >= 0 for line in found.values())
@@ -58,7 +58,7 @@ def test_a_target_holds_or_does_not(target, holds):
 
 @pytest.mark.parametrize(
     ("words", "said"),
-    [(["--windows", "0"], "Give at least one window"), (["speed"], "no part 'speed'"), (["scoring", "--shapes", "7b"], "7b"), (["plan"], "no Snakefile in")],
+    [(["--windows", "0"], "Give at least two windows"), (["speed"], "no part 'speed'"), (["scoring", "--shapes", "7b"], "7b"), (["plan"], "no Snakefile in")],
 )
 def test_what_cannot_be_measured_is_refused(capsys, monkeypatch, tmp_path, words, said):
     monkeypatch.chdir(tmp_path)

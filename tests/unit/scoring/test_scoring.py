@@ -208,9 +208,12 @@ def test_logits_of_a_batch_never_exist_at_once(neox, tokens, monkeypatch):
         return logits(states, weight)
 
     monkeypatch.setattr(scoring, "_logits", recording)
-    monkeypatch.setattr(scoring, "LOGIT_BYTES", {"cpu": 4 * tokens[:, 1:].size * 7})
+    # in blocks of tokens, an eighth of the limit at once
+    monkeypatch.setattr(scoring, "LOGIT_BYTES", {"cpu": 8 * 4 * 50 * 5})
+    monkeypatch.setattr(scoring, "BLOCK_TOKENS", 50)
     scores = scoring.score(neox, tokens)
-    assert sizes == [(tokens[:, 1:].size, min(7, VOCABULARY - start)) for start in range(0, VOCABULARY, 7)]
+    blocks = [50] * (tokens[:, 1:].size // 50) + [tokens[:, 1:].size % 50]
+    assert sizes == [(block, min(5, VOCABULARY - start)) for block in blocks for start in range(0, VOCABULARY, 5)]
     np.testing.assert_allclose(scores.nll, expected.nll, atol=1e-5)
     np.testing.assert_allclose(scores.entropy, expected.entropy, atol=1e-5)
 

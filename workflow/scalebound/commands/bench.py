@@ -20,7 +20,7 @@ def add_arguments(parser):
     parser.add_argument("--shapes", nargs="+", default=["70m"], metavar="SHAPE", help="scoring: Pythia's sizes, 70m to 12b")
     parser.add_argument("--dtype", default="float32", choices=["float32", "bfloat16"], help="scoring: of the weights")
     parser.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda"], help="scoring")
-    parser.add_argument("--windows", type=int, default=2, help="scoring: windows of 2048 predictions")
+    parser.add_argument("--windows", type=int, default=3, help="scoring: windows of 2048 predictions, two at least")
     parser.add_argument("--tokens", type=int, default=50_000_000, help="bounds: tokens of the sample")
     parser.add_argument("--weights", type=int, default=20_000_000, help="coder: weights of the model")
     parser.add_argument("--steps", type=int, default=154, help="plan: steps of each of Pythia's eight sizes")
@@ -33,8 +33,8 @@ def run(arguments):
     if unknown := [part for part in arguments.parts if part not in PARTS]:
         raise InputError("bench", f"no part {unknown[0]!r}", f"The parts are {', '.join(PARTS)}")
     counts = (arguments.windows, arguments.threads, arguments.repetitions, arguments.tokens, arguments.weights, arguments.steps)
-    if min(counts) < 1:
-        raise InputError("bench", "a count below 1", "Give at least one window, thread, repetition, token, weight and step")
+    if min(counts) < 1 or arguments.windows < 2:
+        raise InputError("bench", "a count below 1", "Give at least two windows and one thread, repetition, token, weight and step")
     from scalebound.benchmarks.lines import machine
 
     measures = {"scoring": _scoring, "bounds": _bounds, "coder": _coder, "plan": _plan}

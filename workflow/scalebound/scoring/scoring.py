@@ -20,6 +20,7 @@ from scalebound.scoring.host_memory import host_memory
 CPU_TOKENS_PER_BATCH = 8192
 CUDA_TOKENS_PER_BATCH = 65536
 PROBED = 32  # tokens at either end of a window whose logits are looked at before a fast path is taken
+BLOCK_TOKENS = 256
 LOGIT_BYTES = {"cpu": 16 * 2**20, "cuda": 512 * 2**20}
 
 
@@ -56,6 +57,18 @@ def token_statistics(logits, targets):
     logp = log_softmax(logits.float(), dim=-1)
     entropy = -(logp.exp() * logp.clamp(min=torch.finfo(logp.dtype).min)).sum(-1)
     return -logp.gather(-1, targets[:, None]).squeeze(-1), entropy
+
+
+def statistics_of(states, head, targets):
+    """(nll, entropy) in nats, fp32 [tokens], of hidden states [tokens, width] under an output head, in blocks whose logits stay where they are made."""
+    limit, tokens = LOGIT_BYTES[states.device.type] // 4, len(states)
+    if states.device.type == "cuda" or tokens * len(head.weight) <= limit:
+        return head_statistics(states, head.weight, head.bias, targets, max(1, limit // tokens))
+    # a part of the limit that a core's cache holds: five passes over it cost an eighth of making it, and a quarter where memory has it
+    blocks = zip(states.split(BLOCK_TOKENS), targets.split(BLOCK_TOKENS))
+    chunk = max(1, limit // 8 // min(tokens, BLOCK_TOKENS))
+    found = [head_statistics(some, head.weight, head.bias, wanted, chunk) for some, wanted in blocks]
+    return tuple(torch.cat(parts) for parts in zip(*found))
 
 
 def head_statistics(states, weight, bias, targets, chunk):
@@ -126,8 +139,7 @@ def _score_batch(model, head, batch):
     inputs, targets = batch[:, :-1], batch[:, 1:]
     if head is not None:
         states = model.base_model(input_ids=inputs).last_hidden_state.flatten(0, 1).to(head.weight.device)
-        chunk = max(1, LOGIT_BYTES[states.device.type] // (4 * len(states)))
-        found = head_statistics(states, head.weight, head.bias, targets.flatten().to(states.device), chunk)
+        found = statistics_of(states, head, targets.flatten().to(states.device))
     else:
         # logits that are more than head(states), such as soft-capped ones: one window at a time
         rows = [_chunked(model(input_ids=i[None]).logits[0], t) for i, t in zip(inputs, targets)]
