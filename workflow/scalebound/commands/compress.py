@@ -37,11 +37,12 @@ def run(arguments):
     from scalebound.quantization.rate.compress import compress
 
     settings, architecture = _priced(read_settings(arguments, RateSettings), arguments.price), read_architecture(arguments.architecture)
-    device = files.choose_device(parse(Scoring, {"device": arguments.device}, "--device").device)
     # one thread: a sum's order, and with it every bit of the result, does not depend on the machine's load
     torch.set_num_threads(1)
     calibration, tuning = (windows.read(path)[1] for path in (arguments.calibration, arguments.tuning))
     description = files.read_description(arguments.model)
+    wanted = parse(Scoring, {"device": arguments.device}, "--device").device
+    device = files.choose_device(wanted, files.weight_bytes(description, "float32"))
     model, causality = loading.load_described(description, device, "float32", calibration.shape[1] - 1)
     found = compress(model, architecture["parameters"], settings, calibration, tuning, arguments.predictions)
     data, sizes = message.encode(found.tensors, architecture)

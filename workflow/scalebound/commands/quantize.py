@@ -28,11 +28,12 @@ def run(arguments):
     from scalebound.quantization.whole_model import gptq_share, quantize_model
 
     settings = read_settings(arguments, GridQuantizer)
-    device = files.choose_device(parse(Scoring, {"device": arguments.device}, "--device").device)
     torch.set_num_threads(arguments.threads)
     architecture = read_architecture(arguments.architecture)
     _, tokens, _ = windows.read(arguments.calibration)
     description = files.read_description(arguments.model)
+    wanted = parse(Scoring, {"device": arguments.device}, "--device").device
+    device = files.choose_device(wanted, files.weight_bytes(description, "float32"))
     model, causality = loading.load_described(description, device, "float32", tokens.shape[1] - 1)
     done = quantize_model(model, architecture["parameters"], settings, tokens[:, :-1], arguments.model)
     made_of = identity(

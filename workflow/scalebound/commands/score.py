@@ -48,10 +48,11 @@ class Task:
         from scalebound.scoring import scoring
 
         torch.set_num_threads(arguments.threads)
-        self.arguments, self.settings, self.device = arguments, settings, files.choose_device(settings.device)
+        self.arguments, self.settings = arguments, settings
         self.rows, self.tokens, self.drawn = windows.read(arguments.windows)
         check_keys(self.drawn, {"vocab_size": int}, arguments.windows)
         self.description = files.read_description(arguments.model)
+        self.device = files.choose_device(settings.device, files.weight_bytes(self.description, settings.dtype))
         if self.drawn["vocab_size"] > self.description["vocab_size"]:
             found = f"windows of a vocabulary of {self.drawn['vocab_size']}, model output of {self.description['vocab_size']}"
             raise InputError(arguments.windows, found, "Sample from the stream that the checkpoint was trained on")

@@ -13,6 +13,7 @@ from safetensors import SafetensorError, safe_open
 from scalebound.artifacts.provenance import check_keys, file_sha256, read_json
 from scalebound.errors import InputError
 from scalebound.hub.weight_files import CONFIG, is_weight_file
+from scalebound.models import device_locks
 
 # what GPT-NeoX and GPT-2 of old versions of transformers stored beside their weights; the mask's value is infinite in fp16
 OLD_BUFFERS = (".attention.bias", ".attention.masked_bias", ".rotary_emb.inv_freq", ".attn.bias", ".attn.masked_bias")
@@ -145,11 +146,23 @@ def _read_bin(path):
     return tensors
 
 
-def choose_device(wanted):
-    """`auto`, `cpu` or `cuda` as a torch device. Raises InputError when CUDA is wanted and absent."""
+def choose_device(wanted, weight_bytes=0):
+    """`auto`, `cpu` or `cuda` as a torch device, which this process then holds alone: as many as weights of so many bytes need.
+
+    Raises:
+        InputError: CUDA is wanted and absent, or has not room enough.
+    """
+    if wanted != "cpu" and not torch.cuda.is_initialized():
+        device_locks.claim(weight_bytes)
     if wanted == "cuda" and not torch.cuda.is_available():
         raise InputError("scoring.device", "cuda, but torch sees no CUDA device", "Set it to auto or cpu, or install the CUDA build")
     return torch.device("cuda" if wanted != "cpu" and torch.cuda.is_available() else "cpu")
+
+
+def weight_bytes(description, dtype):
+    """Bytes that the weights of a description take in memory; released weights are stored in two bytes an entry, ours in four."""
+    stored = sum((folder_of(description) / name).stat().st_size for name in weights_of(description))
+    return stored * torch.finfo(getattr(torch, dtype)).bits // (16 if "hub" in description else 32)
 
 
 def device_memory():

@@ -8,7 +8,7 @@ from transformers.utils import logging as transformers_logging
 
 from scalebound.artifacts.model_files import CONFIG, model_files
 from scalebound.errors import InputError, first_line
-from scalebound.models import predictability, unaltered
+from scalebound.models import device_locks, predictability, unaltered
 from scalebound.models.architecture import aliases
 from scalebound.models.config import check_config, check_number_of_weights
 from scalebound.models.files import OLD_BUFFERS, folder_of, opened, weights_of
@@ -17,8 +17,6 @@ from scalebound.models.lengths import check_length
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
-# share of a CUDA device's memory that weights may take before the model is spread over several devices
-WEIGHTS_SHARE = 0.8
 # settings under which a forward pass changes weights, and the value at which it leaves them: RWKV, against an overflow of fp16
 # and not in training, halves weights every so many layers, and with them its hidden states, which a norm then makes up for
 _LEAVES_WEIGHTS_ALONE = {"rescale_every": 0}
@@ -118,4 +116,4 @@ def _is_too_large(paths, device, dtype):
         return False
     # released weights are stored in two bytes an entry
     needed = sum(path.stat().st_size for path in paths) * DTYPES[dtype].itemsize / 2
-    return needed > WEIGHTS_SHARE * torch.cuda.get_device_properties(device).total_memory
+    return needed > device_locks.WEIGHTS_SHARE * torch.cuda.get_device_properties(device).total_memory
