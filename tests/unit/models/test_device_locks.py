@@ -30,7 +30,7 @@ def machine(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", f"{tool.parent}:/usr/bin:/bin")
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    monkeypatch.setattr(device_locks, "FOLDER", tmp_path / "scalebound-devices")
+    monkeypatch.setattr(device_locks.tempfile, "tempdir", str(tmp_path))
     monkeypatch.setattr(device_locks, "_held", [])
     yield having
     for file in device_locks._held:
@@ -127,4 +127,4 @@ def test_without_a_driver_nothing_is_locked(machine, monkeypatch, tmp_path):
     assert device_locks.claim() == []
     monkeypatch.setenv("PATH", str(tmp_path / "nowhere"))
     assert device_locks.claim() == []
-    assert not device_locks.FOLDER.exists()
+    assert not (tmp_path / "scalebound-devices").exists()

@@ -17,7 +17,6 @@ from pathlib import Path
 
 from scalebound.errors import InputError
 
-FOLDER = Path(tempfile.gettempdir()) / "scalebound-devices"
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 WEIGHTS_SHARE = 0.8  # of a device's memory that weights may take before a model is spread over several
 SECONDS_BETWEEN_TRIES = 1.0
@@ -81,12 +80,14 @@ def _named(word, there):
 
 def _try(devices, count):
     """`count` of the devices, locked; none where fewer are free: who needs two does not hold one and wait."""
-    FOLDER.mkdir(exist_ok=True)
-    if FOLDER.stat().st_uid == os.getuid():
-        FOLDER.chmod(0o1777)
+    folder = Path(tempfile.gettempdir(), "scalebound-devices")
+    folder.mkdir(exist_ok=True)
+    if folder.stat().st_uid == os.getuid():
+        # for all users of the machine
+        folder.chmod(0o1777)
     taken = []
     for device in devices:
-        file = os.open(FOLDER / device.uuid, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
+        file = os.open(folder / device.uuid, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
