@@ -94,7 +94,7 @@ def _configuration(hub, attempts, offline):
 
 
 def _print(plan, located, costs, results):
-    console = Console(width=None if os.isatty(1) else 150)
+    console = Console(width=None if os.isatty(1) else 170)
     known = [cost for cost in costs.values() if cost is not None]
     device, rates = _measured(plan.config.scoring) if known else (None, None)
     rows = [
@@ -123,10 +123,9 @@ def _print(plan, located, costs, results):
 def _measured(scoring):
     """The device that scores, and the rates of its matrix products: of scoring, and of tuning in fp32."""
     from scalebound.models import files
-
-    device = files.choose_device(scoring.device)
     from scalebound.quantization.rate.tuning import fast_products
 
+    device = files.choose_device(scoring.device)
     with fast_products(device):
         return device, [files.matrix_product_rate(device, dtype) for dtype in (scoring.dtype, "float32")]
 

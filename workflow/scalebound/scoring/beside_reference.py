@@ -17,7 +17,8 @@ from scalebound.scoring import scoring
 from scalebound.scoring.batches import Batches
 
 # of the fp32 logits of one model for some tokens: on a CPU what its cache holds, but enough of them for the products with the heads
-CHUNK_BYTES, LEAST_CHUNK = {"cpu": 512 * 2**10, "cuda": 256 * 2**20}, 64
+BLOCK_BYTES = 2**20  # of the logits of one model on which statistics are computed together
+CHUNK_BYTES, LEAST_CHUNK = {"cpu": 512 * 2**10, "cuda": 256 * 2**20}, 256
 
 
 @dataclass(frozen=True)
@@ -113,8 +114,16 @@ def _statistics(logits, beside, inputs, targets, alphas):
     for start in range(0, len(targets), chunk):
         some = slice(start, start + chunk)
         reference = None if its is None else its[some].to(mine.device)
-        parts.append(pair_statistics(mine[some], reference, targets[some], alphas))
+        parts += _in_blocks(mine[some], reference, targets[some], alphas)
     return torch.cat(parts, dim=1)
+
+
+def _in_blocks(logits, reference, targets, alphas):
+    """`pair_statistics` of a few tokens at a time where a CPU's cache holds no more: some twenty passes over what memory holds take six times as long."""
+    size = len(targets) if logits.device.type != "cpu" else max(1, BLOCK_BYTES // (4 * logits.shape[-1]))
+    for start in range(0, len(targets), size):
+        some = slice(start, start + size)
+        yield pair_statistics(logits[some], None if reference is None else reference[some], targets[some], alphas)
 
 
 def _check_finite(found):
