@@ -42,21 +42,22 @@ class Measured:
         self.wall, self.cpu, self.peak = time.perf_counter() - self._wall, time.process_time() - self._cpu, peak_memory()
 
 
-def peak_memory(who=resource.RUSAGE_SELF):
-    """Bytes; of the largest child that has ended for RUSAGE_CHILDREN."""
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(who).ru_maxrss * unit
+def peak_memory():
+    """Bytes of the most memory that this process had. On Linux not by getrusage, which begins with what the process that started it had."""
+    if sys.platform == "linux":
+        return next(int(line.split()[1]) for line in _lines("/proc/self/status") if line.startswith("VmHWM")) * 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
 def machine():
     """The processor and the memory, for the title of a table."""
-    name = next((line.split(":")[1].strip() for line in _cpu_lines() if line.startswith("model name")), "cpu")
+    name = next((line.split(":")[1].strip() for line in _lines("/proc/cpuinfo") if line.startswith("model name")), "cpu")
     return f"{name}, {psutil.cpu_count()} cores, {psutil.virtual_memory().total / 2**30:.0f} GiB"
 
 
-def _cpu_lines():
+def _lines(path):
     try:
-        with open("/proc/cpuinfo", encoding="utf-8") as file:
+        with open(path, encoding="utf-8") as file:
             return file.readlines()
     except OSError:
         return []
