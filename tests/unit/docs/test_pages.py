@@ -10,7 +10,7 @@ import results
 
 from scalebound.artifacts.provenance import describe_files
 
-FAMILIES = sorted(pages.KEPT.glob("*"))
+FAMILIES = sorted(path for path in pages.KEPT.iterdir() if path.is_dir())
 TABLE = "checkpoint,quantizer,loss,bound\nsmall,a,3.25,4.5\nlarge,a,2.5,4.25\nsmall,b,3.25,\n"
 PAGE = """<!--rows a = tiny/bounds.csv quantizer=a by checkpoint -->
 The loss falls<!--? falling(a.loss) --> from 3.25<!--= f(a.loss[0], 2) --> to (2.50<!--= f(a["large"].loss, 2) -->),
