@@ -11,9 +11,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from scalebound.benchmarks import coder
 from scalebound.errors import InputError
 from scalebound.quantization.integers import matrix_view
-from scalebound.quantization.rate import coders, compiled, message, speed, wavefront
+from scalebound.quantization.rate import coders, compiled, message, wavefront
 from scalebound.quantization.rate.coded_tensor import LARGEST_CODE, CodedTensor
 from scalebound.quantization.rate.signed import SignedModel
 
@@ -265,7 +266,8 @@ def test_small_models_are_coded_without_numba():
     code = """
 import sys, numpy as np
 from scalebound.quantization import message
-from scalebound.quantization.rate import message as rate, speed
+from scalebound.quantization.rate import message as rate
+from scalebound.benchmarks import coder
 from scalebound.quantization.rate.coded_tensor import CodedTensor
 described = {"id": "00" * 16, "parameters": [{"name": "w", "shape": [2, 3], "use": "linear"}]}
 tensors = {"w": CodedTensor(np.ones((2, 3), np.int32), 0, np.zeros(2, np.int16), np.zeros(3, np.int16))}
@@ -308,6 +310,6 @@ def test_quotients_are_rounded_down_exactly(a, b):
 
 
 def test_rates_are_told_of_every_work_and_both_loops():
-    rates = speed.coder_rates(10_000, seed=0)
+    rates = coder.coder_rates(10_000, seed=0)
     assert set(rates) == {f"{work}, {name} loops" for work in ("encode", "decode", "meter") for name in ("plain", "compiled")}
     assert min(rates.values()) > 0
