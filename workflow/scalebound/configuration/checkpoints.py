@@ -91,7 +91,9 @@ def check_against(rows, config, path="checkpoints.tsv"):
         if is_certified(row, config.certificate) and not config.streams[row.stream].unbiased:
             found = f"stream {row.stream!r} is an approximation of what the checkpoint saw, and certificate.quantizer is {config.certificate.quantizer!r}"
             raise InputError(
-                where, found, "No certificate rests on such a stream: set certificate.quantizer to null, and all that is said of the row is an estimate"
+                where,
+                found,
+                "No certificate rests on such a stream: set certificate.quantizer to null or leave the row out of certificate.checkpoints: an estimate is all there is",
             )
         if row.source == "trained":
             _check_trained(row, config, where)
