@@ -90,11 +90,8 @@ def check_against(rows, config, path="checkpoints.tsv"):
             raise InputError(where, f"unknown stream {row.stream!r}", f"Known streams: {', '.join(sorted(config.streams))}")
         if is_certified(row, config.certificate) and not config.streams[row.stream].unbiased:
             found = f"stream {row.stream!r} is an approximation of what the checkpoint saw, and certificate.quantizer is {config.certificate.quantizer!r}"
-            raise InputError(
-                where,
-                found,
-                "No certificate rests on such a stream: set certificate.quantizer to null or leave the row out of certificate.checkpoints: an estimate is all there is",
-            )
+            remedy = "set certificate.quantizer to null, or leave the row out of certificate.checkpoints: an estimate is all there is"
+            raise InputError(where, found, f"No certificate rests on such a stream: {remedy}")
         if row.source == "trained":
             _check_trained(row, config, where)
         else:
