@@ -1,5 +1,6 @@
 """Each process of a machine takes a CUDA device of its own; the devices here are names that a stand-in for the driver's tool prints."""
 
+import fcntl
 import os
 import signal
 import subprocess
@@ -120,6 +121,19 @@ def test_a_model_that_is_too_large_for_all_devices_is_refused(machine):
     machine(1)
     with pytest.raises(InputError, match="need 2 devices, visible are 1"):
         device_locks.claim(50 * 10**9)
+
+
+def test_the_lock_of_another_user_counts(machine, tmp_path):
+    """A file that can be read and not written, in a folder where Linux lets only its owner open it to create it."""
+    folder = tmp_path / "scalebound-devices"
+    folder.mkdir()
+    for name in IDS:
+        (folder / name).touch(mode=0o444)
+        if os.getuid() == 0:
+            os.chown(folder / name, 65534, 65534)
+    with open(folder / IDS[0]) as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        assert [device.uuid for device in device_locks.claim()] == [IDS[1]]
 
 
 def test_without_a_driver_nothing_is_locked(machine, monkeypatch, tmp_path):

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import yaml
 
@@ -84,7 +85,5 @@ def _longest_command(folder, configuration):
 
 
 def _words(plan, job):
-    from types import SimpleNamespace
-
     (rule,) = (rule for rule in plan.rules if rule.name == job.rule)
     return rule.words(SimpleNamespace(family="pythia", figure=job.record.rsplit("/", 1)[-1].split(".")[0]))

@@ -81,7 +81,7 @@ def _statistics(head, states, targets):
     def pairs():
         for start in range(0, len(states), some):
             logits = [scoring._logits(states[start : start + some], head.weight) for _ in range(2)]
-            list(beside_reference._in_blocks(*logits, targets[start : start + some], ALPHAS))
+            list(beside_reference.statistics_in_blocks(*logits, targets[start : start + some], ALPHAS))
 
     def own_loss():
         cross_entropy(head(states).float(), targets, reduction="none")

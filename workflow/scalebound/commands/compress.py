@@ -24,7 +24,7 @@ def add_arguments(parser):
     parser.add_argument("--tuning", required=True, help="windows.parquet of the tuning draw, used in order")
     parser.add_argument("--price", help="price.json, where the settings name no exchange")
     parser.add_argument("--predictions", required=True, type=int, help="tokens that the checkpoint was trained on")
-    parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
+    parser.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda"])
     parser.add_argument("--out", required=True, help="codes.safetensors: codes and step exponents of every parameter")
     parser.add_argument("--out-message", required=True, help="model.sbq")
     parser.add_argument("--out-report", required=True, help="code.json: bytes, code length, bits per parameter, rates weighed, share of training")
@@ -41,8 +41,7 @@ def run(arguments):
     torch.set_num_threads(1)
     calibration, tuning = (windows.read(path)[1] for path in (arguments.calibration, arguments.tuning))
     description = files.read_description(arguments.model)
-    wanted = parse(Scoring, {"device": arguments.device}, "--device").device
-    device = files.choose_device(wanted, files.weight_bytes(description, "float32"))
+    device = files.device_for(parse(Scoring, {"device": arguments.device}, "--device").device, description, "float32")
     model, causality = loading.load_described(description, device, "float32", calibration.shape[1] - 1)
     found = compress(model, architecture["parameters"], settings, calibration, tuning, arguments.predictions)
     data, sizes = message.encode(found.tensors, architecture)

@@ -32,8 +32,7 @@ def run(arguments):
     architecture = read_architecture(arguments.architecture)
     _, tokens, _ = windows.read(arguments.calibration)
     description = files.read_description(arguments.model)
-    wanted = parse(Scoring, {"device": arguments.device}, "--device").device
-    device = files.choose_device(wanted, files.weight_bytes(description, "float32"))
+    device = files.device_for(parse(Scoring, {"device": arguments.device}, "--device").device, description, "float32")
     model, causality = loading.load_described(description, device, "float32", tokens.shape[1] - 1)
     done = quantize_model(model, architecture["parameters"], settings, tokens[:, :-1], arguments.model)
     made_of = identity(

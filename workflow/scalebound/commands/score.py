@@ -52,7 +52,7 @@ class Task:
         self.rows, self.tokens, self.drawn = windows.read(arguments.windows)
         check_keys(self.drawn, {"vocab_size": int}, arguments.windows)
         self.description = files.read_description(arguments.model)
-        self.device = files.choose_device(settings.device, files.weight_bytes(self.description, settings.dtype))
+        self.device = files.device_for(settings.device, self.description, settings.dtype)
         if self.drawn["vocab_size"] > self.description["vocab_size"]:
             found = f"windows of a vocabulary of {self.drawn['vocab_size']}, model output of {self.description['vocab_size']}"
             raise InputError(arguments.windows, found, "Sample from the stream that the checkpoint was trained on")

@@ -87,7 +87,7 @@ def _try(devices, count):
         folder.chmod(0o1777)
     taken = []
     for device in devices:
-        file = os.open(folder / device.uuid, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
+        file = _opened(folder / device.uuid)
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -100,3 +100,12 @@ def _try(devices, count):
     for _, file in taken:
         os.close(file)
     return []
+
+
+def _opened(path):
+    """A lock needs a file that can be read, not written: it may be another user's, which Linux lets nobody open to create it in such a folder."""
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
+    try:
+        return os.open(path, flags)
+    except FileNotFoundError:
+        return os.open(path, flags | os.O_CREAT, 0o644)

@@ -159,10 +159,14 @@ def choose_device(wanted, weight_bytes=0):
     return torch.device("cuda" if wanted != "cpu" and torch.cuda.is_available() else "cpu")
 
 
-def weight_bytes(description, dtype):
-    """Bytes that the weights of a description take in memory; released weights are stored in two bytes an entry, ours in four."""
-    stored = sum((folder_of(description) / name).stat().st_size for name in weights_of(description))
-    return stored * torch.finfo(getattr(torch, dtype)).bits // (16 if "hub" in description else 32)
+def weight_bytes(folder, names, dtype):
+    """Bytes that weights take in memory, by the sizes of their files in a folder: at least two bytes an entry, as released ones are stored."""
+    return sum((folder / name).stat().st_size for name in names) * torch.finfo(getattr(torch, dtype)).bits // 16
+
+
+def device_for(wanted, description, dtype):
+    """`choose_device` for the weights of a description."""
+    return choose_device(wanted, weight_bytes(folder_of(description), weights_of(description), dtype))
 
 
 def device_memory():

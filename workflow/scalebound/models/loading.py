@@ -11,7 +11,7 @@ from scalebound.errors import InputError, first_line
 from scalebound.models import device_locks, predictability, unaltered
 from scalebound.models.architecture import aliases
 from scalebound.models.config import check_config, check_number_of_weights
-from scalebound.models.files import OLD_BUFFERS, folder_of, opened, weights_of
+from scalebound.models.files import OLD_BUFFERS, folder_of, opened, weight_bytes, weights_of
 from scalebound.models.lengths import check_length
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
@@ -114,6 +114,4 @@ def _layout(model):
 def _is_too_large(paths, device, dtype):
     if device.type != "cuda" or torch.cuda.device_count() < 2:
         return False
-    # released weights are stored in two bytes an entry
-    needed = sum(path.stat().st_size for path in paths) * DTYPES[dtype].itemsize / 2
-    return needed > device_locks.WEIGHTS_SHARE * torch.cuda.get_device_properties(device).total_memory
+    return weight_bytes(Path(), paths, dtype) > device_locks.WEIGHTS_SHARE * torch.cuda.get_device_properties(device).total_memory

@@ -114,11 +114,11 @@ def _statistics(logits, beside, inputs, targets, alphas):
     for start in range(0, len(targets), chunk):
         some = slice(start, start + chunk)
         reference = None if its is None else its[some].to(mine.device)
-        parts += _in_blocks(mine[some], reference, targets[some], alphas)
+        parts += statistics_in_blocks(mine[some], reference, targets[some], alphas)
     return torch.cat(parts, dim=1)
 
 
-def _in_blocks(logits, reference, targets, alphas):
+def statistics_in_blocks(logits, reference, targets, alphas):
     """`pair_statistics` of a few tokens at a time where a CPU's cache holds no more: some twenty passes over what memory holds take six times as long."""
     size = len(targets) if logits.device.type != "cpu" else max(1, BLOCK_BYTES // (4 * logits.shape[-1]))
     for start in range(0, len(targets), size):

@@ -64,7 +64,7 @@ def statistics_of(states, head, targets):
     limit, tokens = LOGIT_BYTES[states.device.type] // 4, len(states)
     if states.device.type == "cuda" or tokens * len(head.weight) <= limit:
         return head_statistics(states, head.weight, head.bias, targets, max(1, limit // tokens))
-    # a part of the limit that a core's cache holds: five passes over it cost an eighth of making it, and a quarter where memory has it
+    # a part of the limit that a core's cache holds: five passes over it cost an eighth of making it, and a fifth where memory has it
     blocks = zip(states.split(BLOCK_TOKENS), targets.split(BLOCK_TOKENS))
     chunk = max(1, limit // 8 // min(tokens, BLOCK_TOKENS))
     found = [head_statistics(some, head.weight, head.bias, wanted, chunk) for some, wanted in blocks]
