@@ -103,7 +103,12 @@ FLOORS = (
     {"commands": "one module a stage: arguments, and the function that the audit calls again"},
     {"benchmarks": "speed and memory beside what they are compared with"},
     {"plan": "jobs: what each reads, writes and depends on, stated once"},
-    {"curvature": "the loss Hessian, input spectra", "oracle": "streams of known truth", "figures": "drawn from tables"},
+    {
+        "curvature": "the loss Hessian, input spectra",
+        "oracle": "streams of known truth",
+        "requential": "students of what a run draws",
+        "figures": "drawn from tables",
+    },
     {"quantization": "codes and messages", "streams": "where a checkpoint's tokens are"},
     {"scoring": "loss and entropy of every token"},
     {"models": "read, load, train", "corpus": "from wheels to rows", "laws": "Chinchilla's, and the gap's"},

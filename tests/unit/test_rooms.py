@@ -17,7 +17,7 @@ FLOORS = (
     ("models", "corpus", "laws"),
     ("scoring",),
     ("quantization", "streams"),
-    ("curvature", "oracle", "figures"),
+    ("curvature", "oracle", "requential", "figures"),
     ("plan",),
     ("benchmarks",),
     ("commands",),

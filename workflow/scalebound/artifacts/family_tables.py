@@ -71,6 +71,15 @@ QUANTIZABILITY = Columns(
     ("checkpoint", "quantizer", "method"),
     ("n_params", "n_tokens", "nominal_bits_per_param", "coded_bits_per_param", "train_loss", "quantized_loss", "increase"),
 )
+_STUDENT_BOUNDS = tuple(f"{name}_bound{suffix}" for suffix in ("", "_divergence") for name in ("paper", "geometric", "online"))
+REQUENTIAL = Columns(
+    ("checkpoint", "source", "quantizer"),
+    (
+        *("n_params", "n_tokens", "train_loss", "student_loss", "divergence_bits_a_step", "divergence_bits_per_param", "formula_bits_per_param"),
+        *("coded_bits_per_param", "coded_loss"),
+    ),
+    ("sent_bits_per_param", "gap_of_lossless", "gap_of_lossless_divergence", "coded_online_bound", "coded_geometric_bound", *_STUDENT_BOUNDS),
+)
 SPECTRA = Columns(
     ("checkpoint", "layer", "kind"),
     ("n_params", "width", "trace"),

@@ -58,7 +58,7 @@ def compute(inputs, settings):
     Raises:
         InputError: unreadable files, scores of different windows or models, or held-out scores of training windows.
     """
-    model, code = read_json(inputs["model"], "resolve", MODEL_NEEDS), read_json(inputs["code"], CODE_STAGES, CODE_NEEDS)
+    model, code = read_json(inputs["model"], "resolve", MODEL_NEEDS), read_json(inputs["code"], (*CODE_STAGES, "student"), CODE_NEEDS)
     check_keys(model["checkpoint"], {"slug": str, "tokens_seen": int}, inputs["model"])
     plain, drawn = open_scores(inputs["scores"], model["vocab_size"])
     quantized, scored = open_scores(inputs["quantized_scores"], model["vocab_size"])

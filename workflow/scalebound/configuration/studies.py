@@ -1,9 +1,11 @@
 """Settings of the studies: the section `studies` of the configuration."""
 
+from typing import Literal
+
 from pydantic import Field, model_validator
 
 from scalebound.configuration.streams import refuse_duplicates
-from scalebound.configuration.types import LocalPath, Model, Seed, Share
+from scalebound.configuration.types import LocalPath, Model, Seed, Share, Slug
 
 
 class Information(Model):
@@ -84,6 +86,29 @@ class Hessian(Model):
     max_parameters: int = Field(1_000_000, ge=0, description="larger models are skipped, and the tables say so")
 
 
+class RandomCode(Model):
+    """Rows that are really sent to a student, block by block, each as the number of one of 2^bits candidates that both sides draw."""
+
+    bits: int = Field(6, ge=1, le=8, description="of a number: what a block takes, and 2^bits continuations that are drawn for it on each side")
+    block: int = Field(32, ge=1, description="tokens of a block")
+    seed: Seed = 1111
+
+
+class Requential(Model):
+    """Students that are trained only on what their teacher, the run of a row, draws."""
+
+    sources: list[Literal["rows", "stream"]] = Field(
+        ["rows", "stream"], min_length=1, description="rows: the teacher writes whole rows; stream: tokens at the places of the stream, which is no code"
+    )
+    lesson_share: float = Field(
+        0.02, ge=0, le=1, description="steps of the teacher between two of the averages that are drawn from, as a share of those so far"
+    )
+    least_lesson: int = Field(8, ge=1, description="and at least so many")
+    seed: Seed = 1010
+    sent: list[Slug] = Field([], description="slugs of the rows whose student is sent by a message, from which it is trained again")
+    code: RandomCode = RandomCode()
+
+
 class Studies(Model):
     """Which studies are part of the run, and how each is made; the others are targets that can be asked for by name."""
 
@@ -99,3 +124,5 @@ class Studies(Model):
     def _once(self):
         refuse_duplicates(self.run, "studies.run")
         return self
+
+    requential: Requential = Requential()

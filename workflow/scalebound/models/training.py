@@ -56,6 +56,46 @@ class Step:
     learning_rate: float
 
 
+class Training:
+    """A model in training by the settings of a run: `model`, its `weights` (FlatWeights), the `steps` that were done.
+
+    `average`, float32 [parameters], are the weights averaged over the steps so far, as `run.references` says; None where a run keeps none.
+    """
+
+    def __init__(self, run, row_tokens, vocab_size):
+        self.run, self.steps = run, 0
+        self.model = build_model(run, row_tokens, vocab_size).train()
+        self.weights = FlatWeights(self.model, run.weight_decay)
+        self.average = self.weights.values.clone() if run.references else None
+        self._optimizer = torch.optim.AdamW(self.weights.groups, lr=run.learning_rate, betas=(0.9, run.beta2), fused=True)
+
+    def update(self, inputs, targets):
+        """One optimizer step on ids [rows, length]; (the mean loss before it in nats, its logits [rows, length, V])."""
+        for group in self._optimizer.param_groups:
+            group["lr"] = learning_rate(self.run, self.steps)
+        self.weights.gradients.zero_()
+        logits = self.model(input_ids=inputs).logits
+        loss = torch.nn.functional.cross_entropy(logits.flatten(0, 1), targets.flatten())
+        loss.backward()
+        self.weights.clip(self.run.clip_norm)
+        self._optimizer.step()
+        self.steps += 1
+        if self.average is not None:
+            self.average.lerp_(self.weights.values, 1 / (1 + self.run.references.share * self.steps))
+        return loss.item(), logits.detach()
+
+
+def rows_of_step(run, rows, step):
+    """Tokens int64 [batch_rows, row_tokens] that optimizer step `step` (from 1) reads."""
+    return torch.from_numpy(rows.read([row % run.rows for row in range((step - 1) * run.batch_rows, step * run.batch_rows)]).astype("int64"))
+
+
+def check_rows(run, rows, name):
+    """Raise InputError where a stream is too short for a run."""
+    if run.rows > len(rows):
+        raise InputError(f"training.{name}", f"needs {run.rows} rows, the stream has {len(rows)}", "Lower steps or batch_rows")
+
+
 def train(run, rows, keep, name="model"):
     """Train on rows [0, run.rows), from the first again in each epoch; returns the list of `Step` and the averaged weights.
 
@@ -65,40 +105,20 @@ def train(run, rows, keep, name="model"):
     Raises:
         InputError: the stream is too short, or the loss is no longer finite.
     """
-    if run.rows > len(rows):
-        raise InputError(f"training.{name}", f"needs {run.rows} rows, the stream has {len(rows)}", "Lower steps or batch_rows")
-    model = build_model(run, rows.row_tokens, rows.vocab_size).train()
-    weights, predictions = FlatWeights(model, run.weight_decay), rows.row_tokens - 1
-    optimizer = torch.optim.AdamW(weights.groups, lr=run.learning_rate, betas=(0.9, run.beta2), fused=True)
+    check_rows(run, rows, name)
+    training, predictions = Training(run, rows.row_tokens, rows.vocab_size), rows.row_tokens - 1
     kept, references, averages, history = set(run.kept_steps()), set(run.reference_steps()), {}, []
-    average = weights.values.clone()
     with progress(run.steps * run.batch_rows * predictions, "tokens", f"train {name} on cpu") as bar:
         for step in range(1, run.steps + 1):
-            ids = [row % run.rows for row in range((step - 1) * run.batch_rows, step * run.batch_rows)]
-            tokens = torch.from_numpy(rows.read(ids).astype("int64"))
-            rate = learning_rate(run, step - 1)
-            loss = _update(model, weights, optimizer, tokens, rate, run.clip_norm)
+            tokens = rows_of_step(run, rows, step)
+            loss, _ = training.update(tokens[:, :-1], tokens[:, 1:])
             if not math.isfinite(loss):
                 raise InputError(f"training.{name}", f"loss {loss} at step {step}", "Lower learning_rate or raise warmup_steps")
-            history.append(Step(step, run.rows_seen(step) * predictions, loss, rate))
+            history.append(Step(step, run.rows_seen(step) * predictions, loss, learning_rate(run, step - 1)))
             if step in kept:
-                keep(step, model)
-            if run.references:
-                average.lerp_(weights.values, 1 / (1 + run.references.share * step))
+                keep(step, training.model)
             if step in references:
-                averages[step] = weights.named(average)
+                averages[step] = training.weights.named(training.average)
             bar.set_postfix_str(f"loss {loss:.3f}", refresh=False)
             bar.update(run.batch_rows * predictions)
     return history, averages
-
-
-def _update(model, weights, optimizer, tokens, rate, clip_norm):
-    for group in optimizer.param_groups:
-        group["lr"] = rate
-    weights.gradients.zero_()
-    logits = model(input_ids=tokens[:, :-1]).logits
-    loss = torch.nn.functional.cross_entropy(logits.flatten(0, 1), tokens[:, 1:].flatten())
-    loss.backward()
-    weights.clip(clip_norm)
-    optimizer.step()
-    return loss.item()

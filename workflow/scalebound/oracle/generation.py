@@ -38,6 +38,12 @@ def generate(model, rows, row_tokens, seed, description="generate"):
             yield block
 
 
+def draw_rows(model, uniforms):
+    """uint16 rows of uniforms [rows, row_tokens], in batches of at most BATCH_ROWS; not those of a longer stream bit for bit, as `generate`'s are."""
+    with torch.inference_mode():
+        return np.concatenate([_draw(model, uniforms[start : start + BATCH_ROWS]) for start in range(0, len(uniforms), BATCH_ROWS)])
+
+
 def row_uniforms(seed, row, row_tokens):
     """float64 [row_tokens] in [0, 1): what a row is drawn with, from the stream's seed and the row's id alone."""
     return np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, row]))).random(row_tokens)
@@ -53,8 +59,13 @@ def _draw(model, uniforms):
         tokens[:, k] = pick(torch.softmax(logits.float(), -1).numpy(), uniforms[:, k])
         inputs = torch.from_numpy(tokens[:, k, None].astype(np.int64))
         # the end-of-document token is no part of the row: the cache begins with the row's first token
-        cache = Cache(layer_class_to_replicate=functools.partial(_Room, length)) if cache is None else cache
+        cache = roomy_cache(length) if cache is None else cache
     return tokens
+
+
+def roomy_cache(length):
+    """An empty key-value cache with room for rows of `length` tokens."""
+    return Cache(layer_class_to_replicate=functools.partial(_Room, length))
 
 
 class _Room(DynamicLayer):
@@ -76,6 +87,11 @@ class _Room(DynamicLayer):
             room[:, :, start : start + added] = states
         self.keys, self.values = (room[:, :, : start + added] for room in self.room)
         return self.keys, self.values
+
+    def batch_select_indices(self, indices):
+        if self.is_initialized:
+            length, self.room = self.get_seq_length(), tuple(room[indices] for room in self.room)
+            self.keys, self.values = (room[:, :, :length] for room in self.room)
 
 
 def pick(probabilities, uniforms):

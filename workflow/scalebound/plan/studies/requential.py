@@ -1,0 +1,103 @@
+"""Students that were trained only on what their teacher, the run of a row, drew: their code lengths, losses and bounds.
+
+results/{family}/{slug}/requential/{source}/student/...         config.json, model.safetensors, student.json; steps.parquet; code.json
+results/{family}/{slug}/requential/sent/student/student.bin      the message that one was trained again from
+results/{family}/{slug}/requential/{source}/score/scores.parquet  of the student, as of a decoded model
+results/{family}/{slug}/requential/{source}/bound/bounds.json    of students whose length is that of a code: an estimate
+results/{family}/requential.csv                                  all of a family, beside its coded models
+
+Sources: rows and stream as the configuration has them, sent for rows that are really sent.
+"""
+
+from scalebound.plan.rule import CHECKPOINT, Rule, alternatives
+from scalebound.plan.stages.checkpoints import HELDOUT_SCORES, RESOLVED, SCORES, score, windows_of
+from scalebound.plan.stages.family import table
+from scalebound.plan.stages.quantizers import BOUNDS
+from scalebound.plan.studies.trajectory import rows_along
+from scalebound.plan.study import Study
+from scalebound.requential.lengths import quantizer_of
+
+SOURCE = f"{CHECKPOINT}/requential/{{source}}"
+FOLDER = f"{SOURCE}/student"
+STUDENT, CODE = f"{FOLDER}/student.json", f"{FOLDER}/code.json"
+STUDENT_SCORES, STUDENT_BOUNDS = f"{SOURCE}/score/scores.parquet", f"{SOURCE}/bound/bounds.json"
+
+
+def rules(plan):
+    heldout = lambda w: [HELDOUT_SCORES.format(**vars(w))] if plan.row(w.family, w.slug).stream in plan.streams_of_kind("wheels") else []  # noqa: E731
+    students = lambda path, codes=False: lambda w: [path.format(family=w.family, slug=s, source=source) for s, source in students_of(plan, w.family, codes)]  # noqa: E731
+    return [
+        _student(plan, "teach", ("rows", "stream"), {}),
+        _student(plan, "send", ("sent",), {"out_message": f"{FOLDER}/student.bin"}),
+        score(plan, "score_student", f"{SOURCE}/score", STUDENT, windows_of("score"), beside_references=True),
+        Rule(
+            "bound_student",
+            "bound",
+            inputs={"model": RESOLVED, "code": CODE, "windows": windows_of("score"), "scores": SCORES, "quantized_scores": STUDENT_SCORES, "heldout": heldout},
+            outputs={"out": STUDENT_BOUNDS},
+            record=f"{SOURCE}/bound/run.json",
+            settings=lambda w: plan.config.bound.model_dump() | {"quantizer": quantizer_of(w.source), "starts": plan.config.certificate.starts[1:]},
+            constraints={"source": alternatives(("rows", "sent"))},
+        ),
+        table(
+            "requential",
+            "requential.csv",
+            inputs={
+                "codes": students(CODE),
+                "scores": students(STUDENT_SCORES),
+                "bounds": students(STUDENT_BOUNDS, codes=True),
+                "beside": lambda w: [
+                    BOUNDS.format(family=w.family, slug=row.slug, quantizer=name)
+                    for row in rows_along(plan, w.family)
+                    for name in sorted({plan.config.paper_quantizer, _beside(plan)})
+                ],
+            },
+            settings=lambda w: {
+                "checkpoints": [slug for slug, _ in students_of(plan, w.family)],
+                "paper_quantizer": plan.config.paper_quantizer,
+                "quantizer": _beside(plan),
+            },
+            report=("table", "students beside coded models"),
+        ),
+    ]
+
+
+def students_of(plan, family, codes=False):
+    """[(slug, source)] of the family's students; with `codes`, of those whose length is that of a code."""
+    settings = plan.config.studies.requential
+    found = [(row.slug, source) for row in rows_along(plan, family) for source in (*settings.sources, *(["sent"] if row.slug in settings.sent else []))]
+    return [(slug, source) for slug, source in found if not codes or source != "stream"]
+
+
+def _student(plan, name, sources, message):
+    row, settings = (lambda w: plan.row(w.family, w.slug)), plan.config.studies.requential
+    chosen = {"lesson_share": settings.lesson_share, "least_lesson": settings.least_lesson, "seed": settings.seed}
+    return Rule(
+        name,
+        "student",
+        inputs={"tokens": lambda w: plan.run_rows(row(w).repo, "tokens.bin"), "stream": lambda w: plan.run_rows(row(w).repo, "stream.json")},
+        outputs={"out_steps": f"{FOLDER}/steps.parquet", "out_report": CODE} | message,
+        beside={"student": STUDENT, "config": f"{FOLDER}/config.json", "weights": f"{FOLDER}/model.safetensors"},
+        record=f"{FOLDER}/run.json",
+        settings=lambda w: (
+            chosen
+            | {
+                "run": plan.run(row(w).repo).model_dump(mode="json"),
+                "step": row(w).step,
+                "source": w.source,
+                "code": settings.code.model_dump() if w.source == "sent" else None,
+            }
+        ),
+        options=lambda w: {"name": row(w).repo, "out": FOLDER.format(**vars(w))},
+        vouches={"student": ("config", "weights")} | ({"out_report": ("out_message",)} if message else {}),
+        constraints={"source": alternatives(sources)},
+        priority=1,
+    )
+
+
+def _beside(plan):
+    """The quantizer whose coded models stand beside the students: the certified one, or the paper's where there is none."""
+    return plan.config.certificate.quantizer or plan.config.paper_quantizer
+
+
+STUDY = Study(("requential.csv",), {"requential": "requential.csv"}, rules)
