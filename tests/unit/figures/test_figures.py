@@ -17,6 +17,7 @@ from scalebound.artifacts.family_tables import (
     ONLINE_LAW,
     ONLINE_TERMS,
     QUANTIZABILITY,
+    REQUENTIAL,
     SPECTRA,
     TERMS,
     TRAJECTORY,
@@ -179,8 +180,20 @@ def online_law():
     return table.assign(excess=0.0, n_tokens=20 * table["n_params"], C=0.14, regret=0.4, gap=0.3 * table["largest"], bound=3.0)
 
 
+def requential():
+    """Two sizes, each taught by rows and by places of the stream, of which the smaller was sent too."""
+    rows = [("a-20k", 2e4, "rows"), ("a-20k", 2e4, "stream"), ("a-20k", 2e4, "best"), ("a-45k", 4.5e4, "rows"), ("a-45k", 4.5e4, "stream")]
+    table = pd.DataFrame(rows, columns=["checkpoint", "n_params", "source"])
+    table = table.assign(quantizer="coded", n_tokens=20 * table["n_params"], train_loss=3.0, student_loss=3.3, coded_loss=3.1, coded_bits_per_param=2.5)
+    table = table.assign(divergence_bits_a_step=90.0, divergence_bits_per_param=6.0, formula_bits_per_param=7.0, gap_of_lossless=1.1)
+    table = table.assign(**dict.fromkeys(REQUENTIAL.gaps, 4.0))
+    table.loc[table["source"] == "stream", list(REQUENTIAL.gaps)] = np.nan
+    return table.assign(sent_bits_per_param=np.where(table["source"] == "best", 1.5, np.nan))
+
+
 STUDIES = {
     "along_stream": along_stream,
+    "requential": requential,
     "online_law": online_law,
     "gaps": certificates,
     "quantizability": quantizability,
@@ -216,6 +229,7 @@ def test_only_the_asked_quantizer_is_drawn(name, tmp_path):
     [
         *((table, BOUNDS), (comparison, COMPARISON), (certificates, CERTIFICATES), (trajectory, TRAJECTORY), (baselines, BASELINES)),
         *((along_stream, ALONG_STREAM), (online_law, ONLINE_LAW), (quantizability, QUANTIZABILITY), (spectra, SPECTRA), (hessian_nodes, HESSIAN_NODES)),
+        (requential, REQUENTIAL),
     ],
 )
 def test_tables_are_read_back_and_damaged_ones_refused(make, columns, tmp_path):

@@ -22,7 +22,7 @@ OUTPUTS = {"out": "requential.csv"}
 PACKAGES = ["pandas"]
 NEEDS = {
     **dict.fromkeys(("divergence_bits_per_param", "formula_bits_per_param", "coded_bits_per_param", "divergence_bits"), float),
-    **{"source": str, "steps": int, "n_params": int},
+    **{"source": str, "sent": bool, "steps": int, "n_params": int},
 }
 _BOUNDS = ("paper", "geometric", "online")
 
@@ -64,7 +64,7 @@ def _row(slug, path, scores, lines, settings):
         "divergence_bits_per_param": code["divergence_bits_per_param"],
         "formula_bits_per_param": code["formula_bits_per_param"],
         # of a student that was sent; the others' length is the formula's
-        "sent_bits_per_param": code["coded_bits_per_param"] if code["source"] == "sent" else None,
+        "sent_bits_per_param": code["coded_bits_per_param"] if code["sent"] else None,
         **_bounds_of(own, coded["train_loss"], paper),
         "quantizer": settings.quantizer,
         "coded_bits_per_param": coded["coded_bits_per_param"],

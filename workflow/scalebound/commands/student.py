@@ -4,7 +4,6 @@ import dataclasses
 import json
 import math
 from pathlib import Path
-from typing import Literal
 
 import pyarrow as pa
 
@@ -15,7 +14,7 @@ from scalebound.artifacts.tensors import write_tensors
 from scalebound.commands.arguments import add_settings, read_settings
 from scalebound.configuration.config import TrainingRun
 from scalebound.configuration.studies import RandomCode
-from scalebound.configuration.types import Model, Seed
+from scalebound.configuration.types import Model, Seed, Slug
 from scalebound.corpus.rows import open_rows
 from scalebound.errors import InputError
 from scalebound.quantization.message import code_length_bits
@@ -27,11 +26,11 @@ FILES = ("config.json", "model.safetensors")
 
 
 class Settings(Model):
-    """The run that teaches, up to a step; what its student is trained on; how often the teacher's average is taken; seeds."""
+    """The run that teaches, up to a step; what its student is trained on: rows, stream, or what a code of that name sends; lessons and seeds."""
 
     run: TrainingRun
     step: int
-    source: Literal["rows", "stream", "sent"]
+    source: Slug
     lesson_share: float
     least_lesson: int
     seed: Seed
@@ -46,7 +45,7 @@ def add_arguments(parser):
     parser.add_argument("--out", required=True, help="folder for config.json, model.safetensors and student.json, the student")
     parser.add_argument("--out-steps", required=True, help="steps.parquet: step, divergence of its batch, mean losses of student and teacher (nats)")
     parser.add_argument("--out-report", required=True, help="code.json: bits by term, in all and for each parameter")
-    parser.add_argument("--out-message", help="student.bin: what was sent, source sent only")
+    parser.add_argument("--out-message", help="student.bin: what was sent, where a code is given")
 
 
 def run(arguments):
@@ -70,7 +69,7 @@ def run(arguments):
         threads=1,
     )
     student, taught = teach(settings.run, settings.step, rows, settings, source, arguments.name)
-    message = source.message() if settings.source == "sent" else None
+    message = source.message() if settings.code else None
     if message is not None:
         _check_replay(message, student, settings, rows)
         atomic.write_bytes(arguments.out_message, message)
@@ -78,7 +77,7 @@ def run(arguments):
     columns = {field.name: [getattr(step, field.name) for step in taught] for field in dataclasses.fields(taught[0])}
     write_parquet(arguments.out_steps, pa.table(columns), made_of)
     sent = [] if message is None else describe_files(Path(arguments.out_message).parent, [Path(arguments.out_message).name])
-    atomic.write_json(arguments.out_report, {"identity": made_of, "source": settings.source, "files": sent, **report})
+    atomic.write_json(arguments.out_report, {"identity": made_of, "source": settings.source, "sent": message is not None, "files": sent, **report})
     _write_model(Path(arguments.out), student, rows.vocab_size, made_of)
     shown = f"KL {report['divergence_bits_per_param']:.3f}, in all {report['coded_bits_per_param']:.3f} bits a parameter"
     print(f"{arguments.name}, source {settings.source}: {shown}")
@@ -119,12 +118,15 @@ def _source(settings, rows, message):
     from scalebound.requential.replay import Coder
     from scalebound.requential.sources import PlacesOfTheStream, WholeRows
 
-    if {settings.source == "sent", settings.code is not None, message is not None} not in ({True}, {False}):
-        found = f"source {settings.source!r}, code {settings.code}, --out-message {message}"
-        raise InputError("--settings", found, "Give a code and a place for the message with source sent, and only there")
-    if settings.source == "sent":
+    if (settings.code is None) != (message is None):
+        found = f"code {settings.code}, --out-message {message}"
+        raise InputError("--settings", found, "Give a code and a place for the message, or neither of them")
+    if settings.code is not None:
         return Coder(settings.run, rows.row_tokens, settings.code)
-    return {"rows": WholeRows, "stream": PlacesOfTheStream}[settings.source](settings.run, rows, settings.seed)
+    known = {"rows": WholeRows, "stream": PlacesOfTheStream}
+    if settings.source not in known:
+        raise InputError("--settings", f"source {settings.source!r} without a code", f"Sources without one: {', '.join(known)}")
+    return known[settings.source](settings.run, rows, settings.seed)
 
 
 def _check_replay(message, student, settings, rows):

@@ -89,8 +89,11 @@ class Hessian(Model):
 class RandomCode(Model):
     """Rows that are really sent to a student, block by block, each as the number of one of 2^bits candidates that both sides draw."""
 
-    bits: int = Field(6, ge=1, le=8, description="of a number: what a block takes, and 2^bits continuations that are drawn for it on each side")
-    block: int = Field(32, ge=1, description="tokens of a block")
+    bits: int = Field(ge=1, le=8, description="of a number: what a block takes, and 2^bits continuations that are drawn for it on each side")
+    block: int = Field(ge=1, description="tokens of a block")
+    choice: Literal["sample", "best"] = Field(
+        description="of the candidates: one in proportion to q / p of teacher and student, or the one where it is largest"
+    )
     seed: Seed = 1111
 
 
@@ -100,13 +103,19 @@ class Requential(Model):
     sources: list[Literal["rows", "stream"]] = Field(
         ["rows", "stream"], min_length=1, description="rows: the teacher writes whole rows; stream: tokens at the places of the stream, which is no code"
     )
-    lesson_share: float = Field(
-        0.02, ge=0, le=1, description="steps of the teacher between two of the averages that are drawn from, as a share of those so far"
-    )
+    lesson_share: float = Field(0.02, ge=0, le=1, description="steps from one average that is drawn from to the next, as a share of those so far")
     least_lesson: int = Field(8, ge=1, description="and at least so many")
     seed: Seed = 1010
-    sent: list[Slug] = Field([], description="slugs of the rows whose student is sent by a message, from which it is trained again")
-    code: RandomCode = RandomCode()
+    sent: list[Slug] = Field(
+        [], description="slugs of the rows whose students are sent by messages, one for each of `codes`, from which they are trained again"
+    )
+    codes: dict[Slug, RandomCode] = Field({}, description="how they are sent, by name")
+
+    @model_validator(mode="after")
+    def _names(self):
+        if taken := sorted({"rows", "stream"} & set(self.codes)):
+            raise ValueError(f"codes may not be called {taken[0]!r}, which is a source")
+        return self
 
 
 class Studies(Model):

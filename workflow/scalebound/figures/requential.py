@@ -21,7 +21,7 @@ GAPS = (
 def draw(table):
     """`table` is requential.csv: one row a checkpoint and source."""
     table = table.sort_values("n_params")
-    written, sent = (table[table["source"] == source] for source in ("rows", "sent"))
+    written, sent = table[table["source"] == "rows"], table[table["sent_bits_per_param"].notna()]
     shown = written if len(written) else table
     with style.figure(height=3.4, width=7.4, ncols=2) as (drawn, (bits, gaps)):
         for column, label, colour, marker, dashes in BITS:

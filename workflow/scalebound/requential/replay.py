@@ -5,6 +5,7 @@ block. Encoder and decoder draw the same 2^bits candidates of a block from the s
 before, with randomness that they share; the encoder picks one of them with a probability in proportion to q / p, how much more likely
 the teacher is to write it than the student, and sends its number. What comes out is not distributed exactly as the teacher writes, the
 less so the more the divergence of a block exceeds `bits`; the message is a code all the same, since the decoder trains on what it says.
+For the same reason the encoder may choose as it likes: with choice `best` it takes the candidate whose q / p is largest.
 
 Candidates are picked by running sums of fp32 probabilities, whose last bits are a matter of the machine: the same message trains the
 same student where it was written, and elsewhere only if every such sum comes out the same.
@@ -40,8 +41,9 @@ class Coder:
         written, judge = (_Candidates(model, ids, self.row_tokens, self.settings) for model in (student, teacher))
         private = np.random.Generator(np.random.PCG64(np.random.SeedSequence([self.settings.seed, 1, ids[0]])))
         for tokens, own in written.blocks():
-            weights = torch.softmax(judge.read(tokens) - own, 1)
-            indices = pick(weights.numpy(), private.random(len(ids)))
+            favour = judge.read(tokens) - own
+            sampled = self.settings.choice == "sample"
+            indices = pick(torch.softmax(favour, 1).numpy(), private.random(len(ids))) if sampled else favour.argmax(1).numpy()
             self.indices.append(indices.astype(np.uint8))
             written.keep(tokens, indices)
             judge.keep(tokens, indices)

@@ -1,12 +1,12 @@
 """Students that were trained only on what their teacher, the run of a row, drew: their code lengths, losses and bounds.
 
 results/{family}/{slug}/requential/{source}/student/...         config.json, model.safetensors, student.json; steps.parquet; code.json
-results/{family}/{slug}/requential/sent/student/student.bin      the message that one was trained again from
+results/{family}/{slug}/requential/{code}/student/student.bin    the message that one was trained again from
 results/{family}/{slug}/requential/{source}/score/scores.parquet  of the student, as of a decoded model
 results/{family}/{slug}/requential/{source}/bound/bounds.json    of students whose length is that of a code: an estimate
 results/{family}/requential.csv                                  all of a family, beside its coded models
 
-Sources: rows and stream as the configuration has them, sent for rows that are really sent.
+Sources are rows and stream, and the names of the codes by which rows are really sent.
 """
 
 from scalebound.plan.rule import CHECKPOINT, Rule, alternatives
@@ -28,7 +28,7 @@ def rules(plan):
     students = lambda path, codes=False: lambda w: [path.format(family=w.family, slug=s, source=source) for s, source in students_of(plan, w.family, codes)]  # noqa: E731
     return [
         _student(plan, "teach", ("rows", "stream"), {}),
-        _student(plan, "send", ("sent",), {"out_message": f"{FOLDER}/student.bin"}),
+        _student(plan, "send", plan.config.studies.requential.codes, {"out_message": f"{FOLDER}/student.bin"}),
         score(plan, "score_student", f"{SOURCE}/score", STUDENT, windows_of("score"), beside_references=True),
         Rule(
             "bound_student",
@@ -37,7 +37,7 @@ def rules(plan):
             outputs={"out": STUDENT_BOUNDS},
             record=f"{SOURCE}/bound/run.json",
             settings=lambda w: plan.config.bound.model_dump() | {"quantizer": quantizer_of(w.source), "starts": plan.config.certificate.starts[1:]},
-            constraints={"source": alternatives(("rows", "sent"))},
+            constraints={"source": alternatives(("rows", *plan.config.studies.requential.codes))},
         ),
         table(
             "requential",
@@ -65,7 +65,7 @@ def rules(plan):
 def students_of(plan, family, codes=False):
     """[(slug, source)] of the family's students; with `codes`, of those whose length is that of a code."""
     settings = plan.config.studies.requential
-    found = [(row.slug, source) for row in rows_along(plan, family) for source in (*settings.sources, *(["sent"] if row.slug in settings.sent else []))]
+    found = [(row.slug, source) for row in rows_along(plan, family) for source in (*settings.sources, *(settings.codes if row.slug in settings.sent else []))]
     return [(slug, source) for slug, source in found if not codes or source != "stream"]
 
 
@@ -85,7 +85,7 @@ def _student(plan, name, sources, message):
                 "run": plan.run(row(w).repo).model_dump(mode="json"),
                 "step": row(w).step,
                 "source": w.source,
-                "code": settings.code.model_dump() if w.source == "sent" else None,
+                "code": settings.codes[w.source].model_dump() if message else None,
             }
         ),
         options=lambda w: {"name": row(w).repo, "out": FOLDER.format(**vars(w))},
