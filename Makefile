@@ -51,9 +51,10 @@ fuzz: $(READY)
 smoke: $(READY)
 	$(SNAKEMAKE) --configfile config/smoke.yaml
 
-# all quantizers, a fifth and a sixth size: a few hours of two cores
+# all quantizers and studies, a fifth and a sixth size, and the ladder from three seeds: a few hours of two cores
 full: $(READY)
 	$(SNAKEMAKE) --configfile config/full.yaml
+	$(SNAKEMAKE) --configfile config/seeds.yaml
 
 # a seventh size of 2 M parameters: a night of one core
 overnight: $(READY)

@@ -319,3 +319,39 @@ def test_a_seed_that_is_a_string_is_refused():
     value["sampling"]["score"]["seed"] = "101"
     with pytest.raises(InputError, match=r"sampling\.score\.seed"):
         parse_config(value)
+
+
+def test_a_run_like_another_has_its_settings_but_for_those_beside_it():
+    """And what a user wrote is left as it was."""
+    value = copy.deepcopy(DEFAULT)
+    value["training"]["again"] = {"like": "ladder-20k", "seed": 7}
+    before, found = copy.deepcopy(value), parse_config(value).training
+    assert found["again"] == found["ladder-20k"].model_copy(update={"seed": 7})
+    assert value == before
+
+
+@pytest.mark.parametrize(
+    ("run", "message"),
+    [
+        ({"like": "ladder-20m"}, "training.again.like names 'ladder-20m'"),
+        ({"like": "again"}, "training.again.like names 'again'"),
+        ({"like": "other"}, "training.again.like names 'other'"),
+        ({"like": ["ladder-20k"]}, "training.again.like names"),
+        ({"like": "ladder-20k", "sede": 7}, "unknown key `training.again.sede`"),
+        ({"like": "ladder-20k", "seed": "7"}, "training.again.seed"),
+    ],
+)
+def test_a_run_like_none_that_is_written_out_is_refused(run, message):
+    value = copy.deepcopy(DEFAULT)
+    value["training"] |= {"again": run, "other": {"like": "ladder-20k"}}
+    with pytest.raises(InputError, match=message):
+        parse_config(value)
+
+
+def test_the_ladder_from_three_seeds_differs_in_nothing_else():
+    plan = Plan.from_configuration(preset("seeds.yaml") | {"checkpoints": str(ROOT / "config/seeds.tsv")})
+    runs = {name: plan.run(name) for name in plan.runs_of("seeds")}
+    assert len(runs) == 12
+    for name, run in runs.items():
+        assert run.model_copy(update={"seed": 1}) == runs[name.split("-seed")[0]]
+    assert sorted(run.seed for run in runs.values()) == [1] * 4 + [2] * 4 + [3] * 4

@@ -18,6 +18,7 @@ from scalebound.artifacts.family_tables import (
     ONLINE_TERMS,
     QUANTIZABILITY,
     REQUENTIAL,
+    SEEDS,
     SPECTRA,
     TERMS,
     TRAJECTORY,
@@ -191,7 +192,40 @@ def requential():
     return table.assign(sent_bits_per_param=np.where(table["source"] == "best", 1.5, np.nan))
 
 
+def seeds():
+    """Two sizes of three models each, a quantity that is not known for one of them."""
+    rows = [(size, quantity) for size in SIZES[:2] for quantity in ("train_loss", "coded_bits_per_param", "gap_ratio")]
+    table = pd.DataFrame(rows, columns=["n_params", "quantity"])
+    table = table.assign(n_tokens=20 * table["n_params"], models=3, mean=2.0, deviation=0.1, least=1.9, largest=2.2)
+    table.loc[5, ["mean", "deviation", "least", "largest"]] = np.nan
+    return table
+
+
+def of_three_seeds(table, column, offsets=(0.0, 0.1, 0.5)):
+    """Each row of a table three times, `column` moved by the offsets."""
+    return pd.concat([table.assign(**{column: table[column] + offset}) for offset in offsets], ignore_index=True)
+
+
+def test_models_of_one_size_and_as_many_tokens_are_a_point_with_a_bar():
+    drawn = draw(of_three_seeds(table(), "train_loss"), "bounds_by_size", "gptq-4", "t").axes[0]
+    (bars,) = (container for container in drawn.containers if container.get_label() == "training loss")
+    line, _, (stems,) = bars
+    assert line.get_ydata() == pytest.approx([4.2, 3.7, 3.2, 2.7])
+    assert [segment[:, 1].tolist() for segment in stems.get_segments()] == [pytest.approx([loss, loss + 0.5]) for loss in (4.0, 3.5, 3.0, 2.5)]
+    assert not draw(table(), "bounds_by_size", "gptq-4", "t").axes[0].containers
+    # half-way through its training a model is another one, whatever its size
+    halfway = pd.concat([table(), table().assign(n_tokens=10.0)], ignore_index=True)
+    assert not draw(halfway, "bounds_by_size", "gptq-4", "t").axes[0].containers
+
+
+def test_certificates_of_several_seeds_are_one_line_at_their_mean():
+    axes = draw(of_three_seeds(certificates(), "certificate"), "certificates", "gptq-4", "t").axes[0]
+    assert len(axes.lines) == 4
+    assert axes.lines[0].get_ydata()[-1] == pytest.approx(certificates()["certificate"][0] + 0.2 - 3.8)
+
+
 STUDIES = {
+    "seeds": seeds,
     "along_stream": along_stream,
     "requential": requential,
     "online_law": online_law,
@@ -229,7 +263,7 @@ def test_only_the_asked_quantizer_is_drawn(name, tmp_path):
     [
         *((table, BOUNDS), (comparison, COMPARISON), (certificates, CERTIFICATES), (trajectory, TRAJECTORY), (baselines, BASELINES)),
         *((along_stream, ALONG_STREAM), (online_law, ONLINE_LAW), (quantizability, QUANTIZABILITY), (spectra, SPECTRA), (hessian_nodes, HESSIAN_NODES)),
-        (requential, REQUENTIAL),
+        *((requential, REQUENTIAL), (seeds, SEEDS)),
     ],
 )
 def test_tables_are_read_back_and_damaged_ones_refused(make, columns, tmp_path):

@@ -80,6 +80,7 @@ REQUENTIAL = Columns(
     ),
     ("sent_bits_per_param", "gap_of_lossless", "gap_of_lossless_divergence", "coded_online_bound", "coded_geometric_bound", *_STUDENT_BOUNDS),
 )
+SEEDS = Columns(("quantity",), ("n_params", "n_tokens", "models"), ("mean", "deviation", "least", "largest"))
 SPECTRA = Columns(
     ("checkpoint", "layer", "kind"),
     ("n_params", "width", "trace"),

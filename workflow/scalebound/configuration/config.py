@@ -9,7 +9,7 @@ import reprlib
 from datetime import date
 from typing import Annotated, Literal
 
-from pydantic import Field, TypeAdapter, ValidationError, model_validator
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
 from scalebound.configuration.oracles import check_oracles
 from scalebound.configuration.rate import RateSettings
@@ -29,8 +29,16 @@ class References(Model):
     share: float = Field(0.05, gt=0, le=1, description="the exponential average goes back over about this share of the steps so far")
 
 
+def _or_like(schema):
+    """In editors: a run is written out, or like another one."""
+    schema["properties"]["like"] = {"type": "string", "description": "a run that is written out: whatever stands beside this key differs from it"}
+    schema["anyOf"] = [{"required": schema.pop("required")}, {"required": ["like"]}]
+
+
 class TrainingRun(Model):
     """One GPT-NeoX model trained by the workflow on the first rows of a stream, in one pass or in several."""
+
+    model_config = ConfigDict(json_schema_extra=_or_like)
 
     stream: Slug
     hidden_size: int = Field(ge=4)
@@ -283,6 +291,14 @@ class Config(Model):
     certificate: Certificate = Certificate()
     studies: Studies = Studies()
 
+    @model_validator(mode="before")
+    @classmethod
+    def _runs_like_others(cls, value):
+        """Runs with `like` written out."""
+        if not isinstance(value, dict) or not isinstance(value.get("training"), dict):
+            return value
+        return value | {"training": {name: _written_out(name, run, value["training"]) for name, run in value["training"].items()}}
+
     @model_validator(mode="after")
     def _references(self):
         refuse_duplicates(self.families, "families")
@@ -313,6 +329,16 @@ class Config(Model):
         if reserved:
             raise ValueError(f"family name {sorted(reserved)[0]!r} is reserved for a folder of results/")
         return self
+
+
+def _written_out(name, run, runs):
+    if not isinstance(run, dict) or "like" not in run:
+        return run
+    changes, other = {key: value for key, value in run.items() if key != "like"}, run["like"]
+    whole = sorted(key for key, value in runs.items() if isinstance(value, dict) and "like" not in value)
+    if other not in whole:
+        raise ValueError(f"training.{name}.like names {other!r}, which is not among the runs that are written out, {whole}")
+    return runs[other] | changes
 
 
 def parse(model, value, where, kinds=None):

@@ -20,7 +20,7 @@ def draw(table):
     table = table.sort_values("n_params")
     with style.figure() as (drawn, axes):
         for column, label, colour, marker, line in LINES:
-            axes.plot(table["n_params"], table[column], color=colour, marker=marker, linestyle=line, label=label)
+            style.line_by_size(axes, table, table[column], color=colour, marker=marker, linestyle=line, label=label)
         trivial = np.log(table["vocab_size"])
         axes.plot(table["n_params"], trivial, color="#777777", linestyle=":", label="uniform prediction, $\\log V$")
         style.parameter_axis(axes, table["n_params"])

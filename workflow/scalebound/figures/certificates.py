@@ -26,7 +26,8 @@ def draw(table):
     steps = [step for step in STEPS if table[step[0]].notna().any()]
     places = np.arange(len(steps))
     with style.figure(height=3.6, width=6.8) as (drawn, axes):
-        for k, (_, row) in enumerate(table.iterrows()):
+        # of models that differ in their seed alone, the mean
+        for k, (_, row) in enumerate(table.groupby(["n_params", "n_tokens"], as_index=False).mean(numeric_only=True).iterrows()):
             gaps = [row[column] - row["train_loss"] for column, _ in steps]
             label = f"{short_count(row['n_params'])} parameters" + (f", gap x {row['gap_ratio']:.2f}" if np.isfinite(row["gap_ratio"]) else "")
             colour, marker = style.look(k)

@@ -20,12 +20,12 @@ def draw(table):
     with style.figure(height=3.4, width=5.6) as (drawn, axes):
         for column, label, colour, marker, line in LINES:
             if table[column].notna().any():
-                axes.plot(table["n_params"], table[column] - table["train_loss"], color=colour, marker=marker, linestyle=line, label=label)
+                style.line_by_size(axes, table, table[column] - table["train_loss"], color=colour, marker=marker, linestyle=line, label=label)
         for column in table:
             if column.startswith("certificate_from_") and table[column].notna().any():
                 part = column.removeprefix("certificate_")
                 gap, label = table[column] - table[f"train_loss_{part}"], f"{part.replace('from_', 'from ').replace('_', '.')} of the stream on"
-                axes.plot(table["n_params"], gap, color=style.BLUE, marker="o", markerfacecolor="white", linestyle="--", label=label)
+                style.line_by_size(axes, table, gap, color=style.BLUE, marker="o", markerfacecolor="white", linestyle="--", label=label)
         style.parameter_axis(axes, table["n_params"])
         axes.set_ylabel("Nats per token above the training loss")
         axes.set_ylim(bottom=0)

@@ -104,6 +104,16 @@ def parameter_axis(axes, counts):
     axes.set_xlabel("Parameters $N$")
 
 
+def line_by_size(axes, table, values, **look):
+    """A line of `values` over the sizes of their rows in `table`; rows of one size and as many tokens are a point at their mean, with a bar over all."""
+    groups = values.groupby([table["n_params"], table["n_tokens"]])
+    sizes, mean = [size for size, _ in groups.groups], groups.mean()
+    if groups.size().max() == 1:
+        axes.plot(sizes, mean, **look)
+    else:
+        axes.errorbar(sizes, mean, yerr=[mean - groups.min(), groups.max() - mean], capsize=3, **look)
+
+
 def look(k):
     """(colour, marker) of the k-th line; they come back after as many as there are."""
     return LINE_COLOURS[k % len(LINE_COLOURS)], LINE_MARKERS[k % len(LINE_MARKERS)]
