@@ -104,9 +104,9 @@ FLOORS = (
     {"benchmarks": "speed and memory beside what they are compared with"},
     {"plan": "jobs: what each reads, writes and depends on, stated once"},
     {
-        "curvature": "the loss Hessian, input spectra",
+        "curvature": "Hessians, spectra",
         "oracle": "streams of known truth",
-        "requential": "students of what a run draws",
+        "requential": "students of a run",
         "figures": "drawn from tables",
     },
     {"quantization": "codes and messages", "streams": "where a checkpoint's tokens are"},
