@@ -24,8 +24,13 @@ def test_a_code_may_not_be_called_as_a_source():
         parse_config(configuration(codes={"stream": {"bits": 2, "block": 8, "choice": "best"}}))
 
 
+def test_a_row_is_sent_by_a_code_that_there_is():
+    with pytest.raises(InputError, match="sent names 'fwe', which is not among codes"):
+        parse_config(configuration(sent={"ladder-45k": ["fwe"]}))
+
+
 def test_every_row_has_its_sources_and_those_that_are_sent_the_codes_too():
-    plan = Plan.from_configuration(configuration(sent=["ladder-45k"], codes={"few": {"bits": 2, "block": 8, "choice": "best"}}))
+    plan = Plan.from_configuration(configuration(sent={"ladder-45k": ["few"]}, codes={"few": {"bits": 2, "block": 8, "choice": "best"}}))
     found = students_of(plan, "ladder")
     assert ("ladder-45k", "few") in found
     assert ("ladder-20k", "few") not in found

@@ -106,15 +106,17 @@ class Requential(Model):
     lesson_share: float = Field(0.02, ge=0, le=1, description="steps from one average that is drawn from to the next, as a share of those so far")
     least_lesson: int = Field(8, ge=1, description="and at least so many")
     seed: Seed = 1010
-    sent: list[Slug] = Field(
-        [], description="slugs of the rows whose students are sent by messages, one for each of `codes`, from which they are trained again"
+    codes: dict[Slug, RandomCode] = Field({}, description="how rows are sent to a student, by name")
+    sent: dict[Slug, list[Slug]] = Field(
+        {}, description="names of codes by slugs of rows, whose students are sent by messages from which they are trained again"
     )
-    codes: dict[Slug, RandomCode] = Field({}, description="how they are sent, by name")
 
     @model_validator(mode="after")
     def _names(self):
         if taken := sorted({"rows", "stream"} & set(self.codes)):
             raise ValueError(f"codes may not be called {taken[0]!r}, which is a source")
+        if unknown := sorted({name for names in self.sent.values() for name in names} - set(self.codes)):
+            raise ValueError(f"sent names {unknown[0]!r}, which is not among codes {sorted(self.codes)}")
         return self
 
 

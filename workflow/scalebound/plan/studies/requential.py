@@ -65,7 +65,7 @@ def rules(plan):
 def students_of(plan, family, codes=False):
     """[(slug, source)] of the family's students; with `codes`, of those whose length is that of a code."""
     settings = plan.config.studies.requential
-    found = [(row.slug, source) for row in rows_along(plan, family) for source in (*settings.sources, *(settings.codes if row.slug in settings.sent else []))]
+    found = [(row.slug, source) for row in rows_along(plan, family) for source in (*settings.sources, *settings.sent.get(row.slug, ()))]
     return [(slug, source) for slug, source in found if not codes or source != "stream"]
 
 
