@@ -1,0 +1,130 @@
+"""A finished run as one archive to cite: what a reader looks at and what certificates rest on, described as an RO-Crate.
+
+Whatever is in it was audited just before, or is made here from what was. What is large and made by machines for machines stays
+out: checkpoints, rows, downloads, scores of estimates. The manifest and the crate name each of these with its digest, so that a
+run elsewhere can be compared with this one.
+"""
+
+import tempfile
+from pathlib import Path, PurePosixPath
+
+import scalebound
+from scalebound.artifacts import archive, atomic
+from scalebound.artifacts.certificate import read_certificate
+from scalebound.audit.crate import METADATA, Layout, copy_workflow, describe
+from scalebound.audit.manifest import manifest_text
+from scalebound.audit.page.page import write_page
+from scalebound.audit.records import families, is_family_file, read_jobs
+from scalebound.audit.run import audit, summary
+from scalebound.errors import InputError
+
+KEPT = (".json", ".csv", ".tsv", ".png", ".pdf")
+# of a checkpoint or a decoded model: without the weights beside it, it is none
+MODEL = "config.json"
+RESULTS = "results/"  # as every identity and record in it calls them
+BESIDE = {
+    f"{RESULTS}manifest.tsv": "Every artifact of the run with its digest, those that are not in this archive too",
+    f"{RESULTS}audit.html": "From each number to the files that it follows from",
+}
+
+
+def default_name(results):
+    return f"scalebound-{'-'.join(families(results))}{archive.ENDING}"
+
+
+def write(results, out):
+    """Audit `results` and write the archive `out`; returns {name in it: sha256}.
+
+    Raises:
+        InputError: the audit finds something, a record leaves a file unexplained, or the package lies outside of its workflow.
+    """
+    outcome = audit(results)
+    if outcome.findings:
+        found = f"{len(outcome.findings)} problems in the audit, so no archive was made"
+        raise InputError(results, found, f"`scalebound audit {results}` names each file and its repair")
+    results = Path(results)
+    jobs = read_jobs(results, results / "crate")
+    holds = kept_of(jobs)
+    with tempfile.TemporaryDirectory(prefix="scalebound-") as temporary:
+        root = Path(temporary)
+        copied = copy_workflow(root)
+        _write_beside(root, results, outcome, jobs, holds)
+        metadata = describe(results, jobs, root, copied, Layout(RESULTS, "", holds, BESIDE))
+        atomic.write_json(root / METADATA, metadata)
+        kept = sorted({path for job in jobs for path in (*job.outputs, job.path) if holds(path)})
+        files = {name: root / name for name in (*copied, *BESIDE, METADATA)} | {f"{RESULTS}{path}": results / path for path in kept}
+        return archive.write(out, files)
+
+
+def kept_of(jobs):
+    """The function that tells of a path in the results whether it goes into the archive."""
+    certified = {PurePosixPath(path).parent for job in jobs if job.stage == "certify" for path in job.outputs}
+
+    def holds(path):
+        place = PurePosixPath(path)
+        return place.parent in certified or (place.suffix in KEPT and (place.name != MODEL or is_family_file(path)))
+
+    return holds
+
+
+def _write_beside(root, results, outcome, jobs, holds):
+    atomic.write_bytes(root / RESULTS / "manifest.tsv", manifest_text(outcome.manifest).encode())
+    # by way of a link, for the page shows what the folder is called
+    link = root / "named/results"
+    link.parent.mkdir()
+    link.symlink_to(results.resolve(), target_is_directory=True)
+    # how many numbers were computed again depends on what lies beside the results, such as tables of published values
+    said = {key: text for key, text in summary(outcome).items() if key != "numbers"}
+    write_page(link, root / RESULTS / "audit.html", outcome.findings, said)
+    # in the place of the project's, whose links lead to pages that are not in here
+    atomic.write_bytes(root / "README.md", readme_text(results, outcome, jobs, holds).encode())
+
+
+def readme_text(results, outcome, jobs, holds):
+    """The README of the archive, in Markdown."""
+    name, named = default_name(results), ", ".join(families(results))
+    sizes = {path: (results / path).stat().st_size for job in jobs for path in job.outputs if not holds(path)}
+    certificates = sorted(path for job in jobs if job.stage == "certify" for path in job.outputs if path.endswith("/certificate.json"))
+    older = f" {len(outcome.older)} of its files were made by older code than that in here; the manifest says which." if outcome.older else ""
+    lines = [
+        f"# scalebound: bounds of {named}",
+        "",
+        f"A finished run of scalebound {scalebound.__version__}, which bounds the loss of language models on text like their training stream. An audit of the",
+        f"whole run found no problem when this archive was made.{older}",
+        "",
+        "- `results/<family>/`: tables (`*.csv`), figures, and below them what each job said of its inputs, its settings and its run",
+        "- `results/audit.html`: from each number to the files that it follows from; it loads nothing",
+        "- `results/manifest.tsv`: every file of the run with its sha256",
+        "- `ro-crate-metadata.json`: the same as a Workflow Run RO-Crate, job by job",
+        "- everything else: the workflow and its package, with the configuration; `envs/requirements.txt` is the environment",
+        "",
+        f"Not in here are {len(sizes)} files of {sum(sizes.values())} bytes: checkpoints, rows, downloads, decoded models, scores of estimates. The manifest",
+        "names them too; `make` in a copy of this folder makes them again. Texts and tokens in here are data of third parties under licenses of",
+        "their own.",
+        "",
+        "## Verify",
+        "",
+        "```",
+        "sha256sum --check SHA256SUMS       # in the unpacked folder",
+        f"pip install ./{name}",
+        f"scalebound verify {name}",
+        "```",
+        "",
+        "The last line decodes each certified model and computes its certificate again, from this archive alone:",
+        "",
+        *(_line(results, path) for path in certificates),
+        *(["(this run has none)"] if not certificates else []),
+        "",
+        "Bounds in tables that do not say `certificate` are estimates.",
+        "",
+        "## Cite",
+        "",
+        "`CITATION.cff` names the software and the paper whose experiment it is; please cite both, and this archive by the DOI of the place",
+        "where you found it.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _line(results, path):
+    certificate = read_certificate(results / path)
+    return f"- `{RESULTS}{PurePosixPath(path).parent}`: {certificate['value']:.4f} nats per token for {certificate['checkpoint']['slug']}"
