@@ -8,9 +8,8 @@ run elsewhere can be compared with this one.
 import tempfile
 from pathlib import Path, PurePosixPath
 
-import scalebound
 from scalebound.artifacts import archive, atomic
-from scalebound.artifacts.certificate import read_certificate
+from scalebound.audit.archive_readme import readme_text
 from scalebound.audit.crate import METADATA, Layout, copy_workflow, describe
 from scalebound.audit.manifest import manifest_text
 from scalebound.audit.page.page import write_page
@@ -80,53 +79,4 @@ def _write_beside(root, results, outcome, jobs, holds):
     said = {key: text for key, text in summary(outcome).items() if key != "numbers"}
     write_page(link, root / RESULTS / "audit.html", outcome.findings, said)
     # in the place of the project's, whose links lead to pages that are not in here
-    atomic.write_bytes(root / "README.md", readme_text(results, outcome, jobs, holds).encode())
-
-
-def readme_text(results, outcome, jobs, holds):
-    """The README of the archive, in Markdown."""
-    name, named = default_name(results), ", ".join(families(results))
-    sizes = {path: (results / path).stat().st_size for job in jobs for path in job.outputs if not holds(path)}
-    certificates = sorted(path for job in jobs if job.stage == "certify" for path in job.outputs if path.endswith("/certificate.json"))
-    older = f" {len(outcome.older)} of its files were made by older code than that in here; the manifest says which." if outcome.older else ""
-    lines = [
-        f"# scalebound: bounds of {named}",
-        "",
-        f"A finished run of scalebound {scalebound.__version__}, which bounds the loss of language models on text like their training stream. An audit of the",
-        f"whole run found no problem when this archive was made.{older}",
-        "",
-        "- `results/<family>/`: tables (`*.csv`), figures, and below them what each job said of its inputs, its settings and its run",
-        "- `results/audit.html`: from each number to the files that it follows from; it loads nothing",
-        "- `results/manifest.tsv`: every file of the run with its sha256",
-        "- `ro-crate-metadata.json`: the same as a Workflow Run RO-Crate, job by job",
-        "- everything else: the workflow and its package, with the configuration; `envs/requirements.txt` is the environment",
-        "",
-        f"Not in here are {len(sizes)} files of {sum(sizes.values())} bytes: checkpoints, rows, downloads, decoded models, scores of estimates. The manifest",
-        "names them too; the workflow makes them again. Texts and tokens in here are data of third parties under licenses of their own.",
-        "",
-        "## Verify",
-        "",
-        "```",
-        "sha256sum --check SHA256SUMS       # in the unpacked folder",
-        f"pip install ./{name}",
-        f"scalebound verify {name}",
-        "```",
-        "",
-        "The last line decodes each certified model and computes its certificate again, from this archive alone:",
-        "",
-        *(_line(results, path) for path in certificates),
-        *(["(this run has none)"] if not certificates else []),
-        "",
-        "Bounds in tables that do not say `certificate` are estimates.",
-        "",
-        "## Cite",
-        "",
-        "`CITATION.cff` names the software and the paper whose experiment it is; please cite both, and this archive by the DOI of the place",
-        "where you found it.",
-    ]
-    return "\n".join(lines) + "\n"
-
-
-def _line(results, path):
-    certificate = read_certificate(results / path)
-    return f"- `{RESULTS}{PurePosixPath(path).parent}`: {certificate['value']:.4f} nats per token for {certificate['checkpoint']['slug']}"
+    atomic.write_bytes(root / "README.md", readme_text(results, jobs, len(outcome.older), holds, default_name(results)).encode())
