@@ -105,6 +105,7 @@ HOSTILE = {
 }
 
 
+@pytest.mark.filterwarnings("ignore:Duplicate name")
 @pytest.mark.parametrize("name", HOSTILE)
 def test_a_hostile_archive_is_one_error_and_leaves_nothing(tmp_path, monkeypatch, capsys, name):
     (tmp_path / "deep/temporary").mkdir(parents=True)

@@ -48,7 +48,7 @@ def add_arguments(parser):
 
 def run(arguments):
     given = Path(arguments.certificate)
-    if given.suffix.lower() == archive.ENDING:
+    if given.suffix.lower() == archive.ENDING and not given.is_dir():
         with archive.unpacked(given) as (folder, digests):
             print(printable(f"{given}: {len(digests)} files, each as its {checksums.NAME} says"))
             _verify_all(folder, _certified(sorted(digests)), given, arguments)
