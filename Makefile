@@ -13,7 +13,7 @@ SNAKEMAKE := .venv/bin/snakemake --cores $(CORES)
 QUIET := --quiet rules host progress reason
 READY := .venv/.ready
 
-.PHONY: all run full overnight prose oracle paper paper-plan summary docs docs-results bench test fuzz lint lock conda-lock smoke slurm clean
+.PHONY: all run full overnight prose oracle paper paper-plan summary docs docs-results release bench test fuzz lint lock conda-lock smoke slurm clean
 
 all: run
 	@$(MAKE) --no-print-directory results/report.html summary
@@ -36,6 +36,10 @@ docs: $(READY)
 docs-results: $(READY)
 	.venv/bin/python docs/making/results.py $(or $(RESULTS),results) $(FAMILIES)
 	@$(MAKE) --no-print-directory docs
+
+# the finished run as one archive, results/scalebound-FAMILIES.zip: audited, with checksums, to cite and to hand on
+release: $(READY)
+	$(SNAKEMAKE) release
 
 # speed and memory on this machine, beside what they are compared with: results/bench.csv
 bench: $(READY)

@@ -99,7 +99,7 @@ def way_of_one_file():
 
 # from the top floor down, those of tests/unit/test_rooms.py: a room imports from its own floor and from those below
 FLOORS = (
-    {"audit": "checks a results folder; its page, the crate"},
+    {"audit": "checks a results folder; its page, the crate, the archive"},
     {"commands": "one module a stage: arguments, and the function that the audit calls again"},
     {"benchmarks": "speed and memory beside what they are compared with"},
     {"plan": "jobs: what each reads, writes and depends on, stated once"},

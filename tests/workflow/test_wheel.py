@@ -33,13 +33,17 @@ def wheel(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def fresh(wheel, tmp_path_factory):
-    """The `bin` of a new environment with the wheel. A .pth file lends it the dependencies; .pth files in there, such as that of this
-    checkout's editable install, are not followed."""
-    folder = tmp_path_factory.mktemp("fresh") / "venv"
+    return installed(wheel, tmp_path_factory.mktemp("fresh") / "venv")
+
+
+def installed(source, folder):
+    """The `bin` of a new environment with the package of a wheel or an archive. A .pth file lends it the dependencies; .pth files in there,
+    such as that of this checkout's editable install, are not followed."""
     venv.create(folder, with_pip=False, symlinks=True)
-    run(sys.executable, "-m", "pip", "--python", folder / "bin/python", "install", "--quiet", "--no-deps", "--no-index", wheel)
     (site,) = folder.glob("lib/python*/site-packages")
     (site / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
+    words = ("install", "--quiet", "--no-deps", "--no-index", "--no-build-isolation", "--ignore-installed")
+    run(sys.executable, "-m", "pip", "--python", folder / "bin/python", *words, source)
     assert Path(run(folder / "bin/python", "-c", "import scalebound; print(scalebound.__file__)").strip()).is_relative_to(site)
     return folder / "bin"
 
@@ -74,6 +78,14 @@ def test_what_the_package_imports_is_among_the_dependencies_that_the_wheel_names
 def test_a_certificate_is_verified_by_the_installed_command(fresh, finished, tmp_path):
     shutil.copytree(finished.path(f"{CODED}/certificate"), tmp_path / "certificate")
     assert "verified: files, code length" in run(fresh / "scalebound", "verify", "certificate", "--device", "cpu", cwd=tmp_path)
+
+
+def test_an_archive_is_verified_by_the_package_that_is_in_it(released, tmp_path):
+    """Elsewhere, and with nothing beside it."""
+    shutil.copy(released.path("results/scalebound-smoke.zip"), tmp_path / "x.zip")
+    said = run(installed(tmp_path / "x.zip", tmp_path / "venv") / "scalebound", "verify", "x.zip", "--device", "cpu", cwd=tmp_path)
+    assert said.count(" nats per token, verified\n") == 2
+    assert "verified of each: files, code length" in said
 
 
 def test_the_bounds_of_the_python_page_run_from_the_wheel(fresh, tmp_path):

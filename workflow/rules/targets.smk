@@ -1,12 +1,13 @@
 """
 What can be asked for by name beside the run itself: studies, the plan of a run on released checkpoints, the audit, a crate.
-None of the last four has output files for snakemake, so each runs whenever it is asked for.
+None of the last five has output files for snakemake, so each runs whenever it is asked for.
 
 `snakemake trajectory`   a study: its tables and figures for every family of the configuration
 `snakemake paper_plan`   prints, from results/{family}/{slug}/resolve/hub.json alone, what released checkpoints will take
 `snakemake why`          one line for each rule whose jobs would run again: code, settings, inputs, or never made
 `snakemake audit`        results/manifest.tsv, results/audit.html: every artifact, and what leads from each number to it
 `snakemake crate`        results/ro-crate-metadata.json: the results as an RO-Crate, with a copy of the workflow in results/crate/
+`snakemake release`      results/scalebound-{families}.zip: the run as one archive to cite, which `scalebound verify` takes
 """
 
 for study in STUDIES:
@@ -66,3 +67,14 @@ rule crate:
         "../../envs/scalebound.yaml"
     shell:
         "python -m scalebound crate --results results --out results/crate 2>&1 | tee {log:q}"
+
+
+rule release:
+    input:
+        PLAN.targets(),
+    log:
+        "results/release.log",
+    conda:
+        "../../envs/scalebound.yaml"
+    shell:
+        "python -m scalebound release results 2>&1 | tee {log:q}"

@@ -1,6 +1,7 @@
 """Hashes, identities and completeness: is every artifact the one that its job made, from the inputs that lie there?"""
 
 import functools
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 from scalebound.artifacts.atomic import is_temporary
@@ -19,9 +20,11 @@ BY_PRODUCTS = (
     "results/paper-plan.log",
     "results/why.log",
     "results/report.html",
+    "results/release.log",
     "results/.gitkeep",
 )
 BY_PRODUCT_FOLDERS = ("results/crate/",)
+_ARCHIVES = "results/scalebound-*.zip"
 
 _ORPHAN = ("no such file: no rule makes it", "a file", "move it out of results/, or add the row that makes it")
 _LEFT_OVER = ("no temporary file", "a left-over of a job that was killed while it wrote; no result depends on it", "delete it, once no job is running")
@@ -78,8 +81,12 @@ def orphans(jobs, folder):
     return [
         Finding(name, *(_LEFT_OVER if is_temporary(name) else _ORPHAN))
         for name in folder.below[0]
-        if name not in known and name not in crate and not name.startswith(BY_PRODUCT_FOLDERS)
+        if name not in known and name not in crate and not name.startswith(BY_PRODUCT_FOLDERS) and not _is_archive(name)
     ]
+
+
+def _is_archive(name):
+    return fnmatchcase(name, _ARCHIVES) and name.count("/") == 1
 
 
 def _check_record(job, folder):

@@ -1,14 +1,17 @@
 """A results folder as an RO-Crate: which job made each file, from what, with which code, packages and parameters.
 
-The crate follows Provenance Run Crate (https://w3id.org/ro/wfrun/provenance): the results folder is its root, so that
-every artifact is described where it lies, and only the workflow's own files are copied in. Whatever it says comes from
-run records, identities and copied files, never from the clock or the machine: the same folder gives the same bytes.
+The crate follows Provenance Run Crate (https://w3id.org/ro/wfrun/provenance). Its root is the results folder, so that every
+artifact is described where it lies, and only the workflow's own files are copied in; or it is an archive (`audit.release`), which
+leaves large files out. Whatever it says comes from run records, identities and copied files, never from the clock or the machine:
+the same folder gives the same bytes.
 """
 
 import functools
 import hashlib
 import json
 import shlex
+from collections.abc import Callable
+from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path, PurePosixPath
 from urllib.parse import quote
@@ -42,6 +45,7 @@ LICENSE = ("https://spdx.org/licenses/MIT", "MIT License")
 ENCODINGS = {
     ".bin": "application/octet-stream",
     ".csv": "text/csv",
+    ".html": "text/html",
     ".json": "application/json",
     ".md": "text/markdown",
     ".parquet": "application/vnd.apache.parquet",
@@ -61,6 +65,20 @@ USAGE = {"wall_s": "SEC", "cpu_s": "SEC", "peak_rss_bytes": "BYTE", "peak_cuda_b
 DETERMINING = ("device", "dtype", "threads")  # facts of an identity that the job chose, beside its settings
 
 
+@dataclass(frozen=True)
+class Layout:
+    """Where a crate has its files, as beginnings of their names in it: the results, and the copy of the workflow.
+
+    `holds` tells of a path in the results whether the crate has the file; the others are described with their digests, and are no
+    data of the crate. `beside` are {name: what it is} of files that no job made.
+    """
+
+    results: str
+    copy: str
+    holds: Callable[[str], bool] = lambda path: True
+    beside: dict | None = None
+
+
 def write(results, out):
     """Write `results`/ro-crate-metadata.json and, under `out`, a copy of the workflow; returns the files made.
 
@@ -74,7 +92,7 @@ def write(results, out):
     place = out.resolve().relative_to(results.resolve())
     jobs = read_jobs(results, results / place)
     copied = copy_workflow(results / place)
-    metadata = describe(results, jobs, place.as_posix(), copied)
+    metadata = describe(results, jobs, results, copied, Layout("", f"{place.as_posix()}/"))
     atomic.write_json(results / METADATA, metadata)
     return [results / METADATA, *(results / place / name for name in copied)]
 
@@ -95,9 +113,12 @@ def copy_workflow(out):
     return names
 
 
-def describe(results, jobs, copy, copied):
-    """The metadata, as a JSON value, of `jobs` under `results` and of the files `copied` to the folder `copy` in it."""
-    description = _Description(Path(results), jobs, copy, copied)
+def describe(results, jobs, root, copied, layout):
+    """The metadata, as a JSON value, of `jobs` under `results` and of the workflow's files `copied`, as `layout` names them.
+
+    What is no result lies under `root` by its name in the crate.
+    """
+    description = _Description(Path(results), jobs, Path(root), copied, layout)
     value = description.crate.metadata.generate()
     return {**value, "@graph": [_compact(entity) for entity in value["@graph"]]}
 
@@ -105,11 +126,12 @@ def describe(results, jobs, copy, copied):
 class _Description:
     """Builds the entities; each method adds what it needs and returns it, so that an entity is made once."""
 
-    def __init__(self, results, jobs, copy, copied):
-        self.results, self.jobs, self.copy = results, jobs, copy
+    def __init__(self, results, jobs, root, copied, layout):
+        self.results, self.jobs, self.place, self.layout = results, jobs, root, layout
+        self.copy, self.code = layout.copy, layout.copy or "workflow/"
         # checked already when the records were read; training leaves more bytes than one wants to hash twice
         self.digests = {path: sha256 for job in jobs for path, sha256 in job.outputs.items()}
-        self.made, self.slots = {}, {}
+        self.made, self.slots, self.left_out = {}, {}, {}
         self.crate = ROCrate(version=VERSION)
         self.crate.metadata.extra_contexts.append(TERMS)
         self.license = self.entity(LICENSE[0], "CreativeWork", name=LICENSE[1])
@@ -117,6 +139,8 @@ class _Description:
         self.workflow = self.main_workflow(copied)
         self.actions = [self.action(job) for job in jobs]
         self.steps = {stage: self.step(stage, position) for stage, position in _positions(jobs).items()}
+        for name, what in (layout.beside or {}).items():
+            self.own_file(name, description=what)
         self.root(self.run())
         for identifier, parameters in self.slots.items():
             self.crate.get(identifier)["input"] = list(parameters.values())
@@ -128,8 +152,8 @@ class _Description:
         root = self.crate.root_dataset
         root["name"] = f"scalebound: bounds of {names}"
         root["description"] = (
-            f"Generalization bounds (kind: {kinds}) of the language models of {names}, every file that they follow from, and a record of each of"
-            f" the {len(self.jobs)} jobs that made them. Wheels under streams/ are data of third parties under licenses of their own. {self.code_note()}"
+            f"Generalization bounds (kind: {kinds}) of the language models of {names}, {self.files_note()}, and a record of each of"
+            f" the {len(self.jobs)} jobs that made them. {self.data_note()} {self.code_note()}"
         )
         root["datePublished"] = _time(max(job.ended for job in self.jobs))
         root["license"], root["author"] = self.license, self.authors
@@ -143,20 +167,30 @@ class _Description:
         bounds = [path for job in self.jobs if job.stage == "bound" for path in job.outputs if path.endswith(".json")]
         return {read_json(self.results / path).get("kind", "unknown") for path in bounds}
 
+    def files_note(self):
+        if not self.left_out:
+            return "every file that they follow from"
+        size = sum(int(entity["contentSize"]) for entity in self.left_out.values())
+        return f"the files that they follow from except {len(self.left_out)} of {size} bytes, which are described with their sha256 and not in here"
+
+    def data_note(self):
+        if self.left_out:
+            return "Texts and tokens in here are data of third parties under licenses of their own."
+        return "Wheels under streams/ are data of third parties under licenses of their own."
+
     def code_note(self):
         older = sum(not _is_current(job) for job in self.jobs)
-        return f"{older} jobs ran other code than that in {self.copy}/; their tools say so." if older else f"All ran the code in {self.copy}/."
+        return f"{older} jobs ran other code than that in {self.code}; their tools say so." if older else f"All ran the code in {self.code}."
 
     def main_workflow(self, copied):
-        main = f"{self.copy}/{MAIN}"
-        workflow = self.crate.add_workflow(
-            self.results / main, main, main=True, lang="snakemake", cls=ComputationalWorkflow, properties=self.file_facts(main, "text/plain")
-        )
+        main = f"{self.copy}{MAIN}"
+        facts = _file_facts(main, self.place / main, encoding="text/plain")
+        workflow = self.crate.add_workflow(self.place / main, main, main=True, lang="snakemake", cls=ComputationalWorkflow, properties=facts)
         # a workflow that tells its steps is a HowTo as well
         workflow.properties()["@type"] = [*ComputationalWorkflow.TYPES, "HowTo"]
         workflow["name"], workflow["version"] = "scalebound", scalebound.__version__
         workflow["license"], workflow["author"] = self.license, self.authors
-        files = {name: self.file(f"{self.copy}/{name}", isPartOf=workflow) for name in copied if name != MAIN}
+        files = {name: self.own_file(f"{self.copy}{name}", isPartOf=workflow) for name in copied if name != MAIN}
         for key, name in {"url": "README.md", "softwareRequirements": "envs/scalebound.yaml"}.items():
             if name in files:
                 workflow[key] = files[name]
@@ -184,7 +218,7 @@ class _Description:
         return run
 
     def organize(self, run):
-        note = f"Records do not hold its version; {self.copy}/envs/requirements.txt names the one that the workflow is locked to"
+        note = f"Records do not hold its version; {self.copy}envs/requirements.txt names the one that the workflow is locked to"
         engine = self.entity("#snakemake", "SoftwareApplication", name="Snakemake", url="https://snakemake.readthedocs.io", description=note)
         controls = [
             self.entity(f"#control/{job.path}", "ControlAction", name=f"control of {job.stage}: {_name(job)}", instrument=self.steps[job.stage], object=action)
@@ -202,7 +236,7 @@ class _Description:
         action["result"] = [self.file(path) for path in sorted(job.outputs)]
         action["resourceUsage"] = self.usage(job)
         for path in (job.path, job.log):
-            if (self.results / path).is_file():
+            if (self.results / path).is_file() and self.layout.holds(path):
                 self.file(path, about=action)
         return action
 
@@ -238,9 +272,9 @@ class _Description:
         """The command of a stage as it was: jobs share it when code, packages, Python and commit are equal."""
         identity = job.identity
         facts = [job.stage, _version(job), identity["code"], identity["packages"], identity["python"]]
-        url = self.crate.get(f"{self.copy}/workflow/scalebound/commands/{job.stage.replace('-', '_')}.py") if _is_current(job) else None
+        url = self.crate.get(f"{self.copy}workflow/scalebound/commands/{job.stage.replace('-', '_')}.py") if _is_current(job) else None
         source = {"url": url} if url else {}
-        note = "" if url else f"; its code is not that of {self.copy}/"
+        note = "" if url else f"; its code is not that of {self.code}"
         code = self.entity(f"#code/{identity['code']}", "PropertyValue", name="code digest", propertyID="scalebound.code_digest", value=identity["code"])
         return self.entity(
             f"#tool/{job.stage}/{_digest(facts)}",
@@ -264,7 +298,7 @@ class _Description:
 
     def usage(self, job):
         found = {key: job.record[key] for key in USAGE if job.record.get(key) is not None}
-        source = f"{self.copy}/workflow/scalebound/artifacts/provenance.py"
+        source = f"{self.copy}workflow/scalebound/artifacts/provenance.py"
         return [
             self.entity(
                 f"#usage/{job.path}/{key}",
@@ -286,20 +320,33 @@ class _Description:
         return self.made[identifier]
 
     def file(self, path, **properties):
-        """The entity of a file of the results folder, which stays where it is."""
-        if path not in self.made:
-            self.made[path] = self.crate.add_file(self.results / path, path, properties={**self.file_facts(path), **properties})
-        return self.made[path]
+        """The entity of a file of the results, which stays where it is; of one that the crate leaves out, what it was."""
+        name = f"{self.layout.results}{path}"
+        facts = {**_file_facts(name, self.results / path, self.digests.get(path)), **properties}
+        if not self.layout.holds(path):
+            note = {"identifier": facts["sha256"], "description": "Not in this crate: the workflow makes or fetches it again"}
+            self.left_out[path] = self.entity(f"#left-out/{quote(name)}", "CreativeWork", **{**facts, **note})
+            return self.left_out[path]
+        return self.data(name, self.results / path, facts)
 
-    def file_facts(self, path, encoding=None):
-        place = self.results / path
-        note = {"description": "A distribution of a third party, read as data; its license is in its METADATA"} if place.suffix == ".whl" else {}
-        return note | {
-            "name": path,
-            "sha256": self.digests.get(path) or file_sha256(place),
-            "contentSize": str(place.stat().st_size),
-            "encodingFormat": encoding or ENCODINGS.get(PurePosixPath(path).suffix, "text/plain"),
-        }
+    def own_file(self, name, **properties):
+        """The entity of a file that is no result."""
+        return self.data(name, self.place / name, {**_file_facts(name, self.place / name), **properties})
+
+    def data(self, name, place, facts):
+        if name not in self.made:
+            self.made[name] = self.crate.add_file(place, name, properties=facts)
+        return self.made[name]
+
+
+def _file_facts(name, place, sha256=None, encoding=None):
+    note = {"description": "A distribution of a third party, read as data; its license is in its METADATA"} if place.suffix == ".whl" else {}
+    return note | {
+        "name": name,
+        "sha256": sha256 or file_sha256(place),
+        "contentSize": str(place.stat().st_size),
+        "encodingFormat": encoding or ENCODINGS.get(PurePosixPath(name).suffix, "text/plain"),
+    }
 
 
 def _files(path):

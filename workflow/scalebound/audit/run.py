@@ -65,6 +65,18 @@ def audit(results, workers=None, numbers=True):
     return outcome
 
 
+def summary(outcome):
+    """{what: text} of an audit, as printed and as shown on the page."""
+    total = sum(size for _, _, size, _, _ in outcome.manifest)
+    return {
+        "families": ", ".join(outcome.families),
+        "artifacts": f"{len(outcome.manifest)} files, {total / 1e6:.1f} MB, hashes and recorded inputs checked",
+        "numbers": f"{outcome.recomputed} jobs computed again from their inputs" if outcome.recomputed else "not computed again",
+        "code": f"{len(outcome.older)} artifacts made by older code" if outcome.older else "every artifact made by the current code",
+        "problems": str(len(outcome.findings)),
+    }
+
+
 def _studies_made(folder, family):
     """Studies that were asked for by name: one of their figures lies there. Tables tell less, for studies read those of others."""
     return [name for name, study in STUDIES.items() if any(folder.exists(f"results/{family}/figures/{figure}.png") for figure in study.figures)]

@@ -12,7 +12,8 @@ from rich.table import Table
 from rich.text import Text
 
 from scalebound.artifacts import atomic
-from scalebound.audit.run import audit
+from scalebound.audit.manifest import manifest_text
+from scalebound.audit.run import audit, summary
 from scalebound.errors import InputError, printable
 
 GROUP = "reading results"
@@ -48,18 +49,6 @@ def run(arguments):
     return made
 
 
-def summary(outcome):
-    """{what: text} of an audit, as printed and as shown on the page."""
-    total = sum(size for _, _, size, _, _ in outcome.manifest)
-    return {
-        "families": ", ".join(outcome.families),
-        "artifacts": f"{len(outcome.manifest)} files, {total / 1e6:.1f} MB, hashes and recorded inputs checked",
-        "numbers": f"{outcome.recomputed} jobs computed again from their inputs" if outcome.recomputed else "not computed again",
-        "code": f"{len(outcome.older)} artifacts made by older code" if outcome.older else "every artifact made by the current code",
-        "problems": str(len(outcome.findings)),
-    }
-
-
 def _print(console, outcome):
     table = _table(None, 2)
     for key, text in summary(outcome).items():
@@ -92,6 +81,5 @@ def _plain(text):
 
 
 def _write_manifest(path, rows):
-    lines = ["path\tstage\tbytes\tsha256\tcode"] + ["\t".join(map(str, row)) for row in sorted(rows)]
-    atomic.write_bytes(path, ("\n".join(lines) + "\n").encode())
+    atomic.write_bytes(path, manifest_text(rows).encode())
     return path

@@ -1,5 +1,7 @@
 """Check a certificate from its folder alone: digests, code length, decoding, scores of a share of the windows, every number.
 
+Of an archive of `scalebound release`, or of a folder that holds several: every certificate, after the digests of all files.
+
 The model is rebuilt from model.sbq, and the bound is recomputed by code that shares nothing with the code that made it
 beyond the readers of the files; only the search that chose grid point, weight and bet is the same, repeated on the pilot,
 since a choice that looked at the rest would make the bound void. Exit status 0, or 1 with a list of what differs.
@@ -8,21 +10,22 @@ since a choice that looked at the rest would make the bound void. Exit status 0,
 import math
 import tempfile
 from fractions import Fraction
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from scalebound.artifacts import windows
+from scalebound.artifacts import archive, checksums, windows
 from scalebound.artifacts.architecture import read_architecture
 from scalebound.artifacts.certificate import read_certificate, statements
 from scalebound.artifacts.provenance import check_keys, file_sha256
 from scalebound.artifacts.scores import read_pair_scores, read_scores
+from scalebound.artifacts.system_files import files_below
 from scalebound.bounds import recheck, recheck_online
 from scalebound.bounds.ceilings import family_of, grids_of
 from scalebound.bounds.certificate import CertificateSettings, choose, split
 from scalebound.bounds.token_scores import TokenScores
 from scalebound.commands.certify import COPIES, HOLDS_FOR, REFERENCES, SAMPLING, SCORED
-from scalebound.errors import InputError
+from scalebound.errors import InputError, printable
 from scalebound.progress import progress
 
 GROUP = "bounds and certificates"
@@ -31,10 +34,12 @@ EXAMPLE = "results/ladder/ladder-20k/quantizers/coded/certificate"
 SHARE, TOLERANCE, SEED = 0.05, 2e-3, 0
 CHOICE_TOLERANCE = 1e-4  # relative; where a search ends depends on the last bits of sums, and the forecast is flat there
 INPUTS = COPIES | {"scores.parquet": "scores", REFERENCES: "averages"}
+CERTIFICATE = "certificate.json"
+CHECKED = "files, code length, windows, choices, decoded model, scores of the share with and without later tokens, every number of the bound"
 
 
 def add_arguments(parser):
-    parser.add_argument("certificate", help="certificate.json, or its folder")
+    parser.add_argument("certificate", help="certificate.json, its folder, an archive (.zip) of `scalebound release`, or a folder that holds several")
     parser.add_argument("--share", type=float, default=SHARE, help="share of the windows that are scored again")
     parser.add_argument("--seed", type=int, default=SEED, help="which windows: their draw")
     parser.add_argument("--tolerance", type=float, default=TOLERANCE, help="nats by which a token's loss or entropy may differ on another machine")
@@ -43,18 +48,75 @@ def add_arguments(parser):
 
 def run(arguments):
     given = Path(arguments.certificate)
-    folder = given if given.is_dir() else given.parent
-    certificate = read_certificate(folder / "certificate.json")
+    if given.suffix.lower() == archive.ENDING and not given.is_dir():
+        with archive.unpacked(given) as (folder, digests):
+            print(printable(f"{given}: {len(digests)} files, each as its {checksums.NAME} says"))
+            _verify_all(folder, _certified(sorted(digests)), given, arguments)
+    elif given.is_dir() and not (given / CERTIFICATE).exists() and (found := _certified(files_below(given)[0])):
+        _check_sums(given)
+        _verify_all(given, found, given, arguments)
+    else:
+        _verify_one(given if given.is_dir() else given.parent, arguments)
+    return []
+
+
+def _certified(names):
+    """Folders of certificates among the names of files."""
+    return [PurePosixPath(name).parent for name in names if PurePosixPath(name).name == CERTIFICATE]
+
+
+def _check_sums(folder):
+    """Of an archive that was unpacked by other means, all files are those of its list; another folder has none."""
+    if not (folder / checksums.NAME).is_file():
+        return
+    listed = checksums.read_sums((folder / checksums.NAME).read_bytes(), folder)
+    found = {name: file_sha256(folder / name) for name in files_below(folder)[0] if name != checksums.NAME}
+    checksums.check(listed, found, folder)
+    print(printable(f"{folder}: {len(found)} files, each as its {checksums.NAME} says"))
+
+
+def _verify_all(folder, found, where, arguments):
+    """The certificates in `found`, names of folders in `folder`, one line each; `where` is what the user calls it."""
+    if not found:
+        raise InputError(where, f"no {CERTIFICATE} in it", "Nothing in it claims to be certified: its numbers are estimates")
+    wrong = 0
+    for place, name in enumerate(found, start=1):
+        value, problems = _value_and_problems(folder, name, arguments)
+        outcome = f"{len(problems)} disagreements" if problems else "verified"
+        for line in (f"{place} of {len(found)}  {name}: {value} nats per token, {outcome}", *(f"  {problem}" for problem in problems)):
+            print(printable(line), flush=True)
+        wrong += bool(problems)
+    if wrong:
+        raise InputError(where, f"{wrong} of {len(found)} certificates do not hold as stated", "Make them again from their inputs")
+    print(f"verified of each: {CHECKED}")
+
+
+def _value_and_problems(folder, name, arguments):
+    """What a certificate of several states, and what is wrong with it: files that cannot be read are no reason to leave out the rest."""
+    value = None
+    try:
+        certificate = read_certificate(folder / name / CERTIFICATE)
+        value = certificate["value"]
+        return value, _problems(folder / name, certificate, arguments, say=lambda line: None)
+    except InputError as error:
+        # by their names in the archive, not by those of a folder that is about to go
+        return value, [f"{error.where.replace(f'{folder}/', '')}: {error.found}"]
+
+
+def _verify_one(folder, arguments):
+    certificate = read_certificate(folder / CERTIFICATE)
     print(f"verifying {folder}: {certificate.get('value')} nats per token, {certificate.get('holds_for')}")
-    problems = [f"{name}: stated {stated}, found {found}" for name, stated, found in certificate_problems(folder, certificate)]
-    if not problems:
-        problems += _score_again(folder, certificate, arguments)
+    problems = _problems(folder, certificate, arguments, say=print)
     for problem in problems:
         print(f"  {problem}")
     if problems:
         raise InputError(folder, f"{len(problems)} disagreements", "The certificate does not hold as stated: make it again from its inputs")
-    print("verified: files, code length, windows, choices, decoded model, scores of the share with and without later tokens, every number of the bound")
-    return []
+    print(f"verified: {CHECKED}")
+
+
+def _problems(folder, certificate, arguments, say):
+    problems = [f"{name}: stated {stated}, found {found}" for name, stated, found in certificate_problems(folder, certificate)]
+    return problems or _score_again(folder, certificate, arguments, say)
 
 
 def certificate_problems(folder, certificate):
@@ -216,7 +278,7 @@ def _choice_problems(scores, statement):
     return [(name, stated, value) for name, (stated, value) in pairs.items() if not math.isclose(stated, value, rel_tol=CHOICE_TOLERANCE, abs_tol=1e-9)]
 
 
-def _score_again(folder, certificate, arguments):
+def _score_again(folder, certificate, arguments, say):
     """Decode the message into a temporary folder, score a share of the windows, compare token by token."""
     import torch
 
@@ -237,19 +299,19 @@ def _score_again(folder, certificate, arguments):
         except InputError as error:  # about a folder that is about to go
             raise InputError(folder / "model.sbq", f"decoded, {error.found}", error.remedy) from None
         bar.update(1)
-        beside = _references_again(folder, certificate, model, temporary, chosen, arguments)
+        beside = _references_again(folder, certificate, model, temporary, chosen, arguments, say)
     batch = certificate["scored"]["windows_per_batch"]
     again = scoring.score(model, tokens[chosen], batch, f"scoring {count} of {len(tokens)} windows again")
     apart = max(float(np.abs(again.nll - nll[chosen]).max()), float(np.abs(again.entropy - entropy[chosen]).max()))
-    print(f"{count} windows scored again on {device.type}: the largest difference of a token is {apart:.2g} nats")
+    say(f"{count} windows scored again on {device.type}: the largest difference of a token is {apart:.2g} nats")
     stated = nll[chosen], entropy[chosen]
     hidden = hindsight.largest_difference(model, tokens[chosen], *stated, batch, arguments.seed, f"scoring {count} windows with other later tokens")
-    print(f"the same windows with other tokens later on: the largest difference of an earlier token is {hidden:.2g} nats")
+    say(f"the same windows with other tokens later on: the largest difference of an earlier token is {hidden:.2g} nats")
     found = {"a token differs": apart, "with other tokens after it, a token differs": hidden} | beside
     return [f"scores: {what} by {size:.3g} nats, tolerance {arguments.tolerance}" for what, size in found.items() if not size <= arguments.tolerance]
 
 
-def _references_again(folder, certificate, model, config, chosen, arguments):
+def _references_again(folder, certificate, model, config, chosen, arguments, say):
     """{what differs: by how much} of the references' losses and of the largest differences of the chosen windows; nothing without references.
 
     config: folder with the configuration of the model, which the averages of its run have too.
@@ -270,5 +332,5 @@ def _references_again(folder, certificate, model, config, chosen, arguments):
     stated = pairs.reference_nll[chosen], [column[chosen] for column in pairs.largest]
     words = f"scoring {len(chosen)} windows beside their references again"
     found = differences(model, groups, tokens[chosen], stated, pairs.alphas, arguments.seed, words)
-    print(f"the same windows beside {len(np.unique(steps[chosen]))} references: " + ", ".join(f"{what} by {size:.2g} nats" for what, size in found.items()))
+    say(f"the same windows beside {len(np.unique(steps[chosen]))} references: " + ", ".join(f"{what} by {size:.2g} nats" for what, size in found.items()))
     return found
