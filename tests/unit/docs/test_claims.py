@@ -13,6 +13,7 @@ from scalebound.audit.page import ledger
 from scalebound.commands.certificates import certificates_text
 from scalebound.commands.compare import PUBLISHED, comparison_text, read_published
 from scalebound.commands.table import row, table_text
+from scalebound.plan.studies import STUDIES
 
 PAGE = pages.ROOT / "docs/claims.md"
 NAMED = re.compile(r"`((?:(?:unit|workflow)/[\w/]+\.py)?::test_\w+)`")
@@ -78,6 +79,11 @@ def test_every_line_is_of_a_column_that_is_written():
     assert set(ledger.LINES) == written
 
 
+def test_every_table_of_a_study_is_in_one_line():
+    tables = [name for study in STUDIES.values() for name in study.tables]
+    assert sorted(tables) == sorted(name for line in ledger.STUDIES for name in line.columns)
+
+
 def test_a_column_of_no_line_is_named():
     with pytest.raises(LookupError, match="column 'a_new_number' is in 0 lines"):
         ledger.line_of("a_new_number")
@@ -128,8 +134,11 @@ def test_rows_that_settings_were_tried_on_are_seen_by_no_preset():
     """config/README.md says from which row on trials were trained; every run on that stream has to end before it."""
     said = re.search(r"trained on rows of the stream from number ([\d,]+) on", (pages.ROOT / "config/README.md").read_text(encoding="utf-8"))
     first, runs = int(said[1].replace(",", "")), {}
+    default = yaml.safe_load((pages.ROOT / "config/config.yaml").read_text(encoding="utf-8"))["training"]
     for path in (pages.ROOT / "config").glob("*.yaml"):
-        for name, run in (yaml.safe_load(path.read_text(encoding="utf-8")).get("training") or {}).items():
+        written = default | (yaml.safe_load(path.read_text(encoding="utf-8")).get("training") or {})
+        for name, run in written.items():
+            run = written.get(run.get("like"), {}) | run
             if run.get("stream") == "python-sources":
                 runs[name] = run["steps"] * run["batch_rows"] // run.get("epochs", 1)
     assert len(runs) >= 7

@@ -263,12 +263,12 @@ _LINES = (
 )
 # what is claimed most of comes first
 LINES = tuple(sorted(_LINES, key=lambda line: tuple(KINDS).index(line.kind)))
-# tables of studies, which the page does not show: a line each
+# tables of studies, which the page does not show: each belongs to one line, that of the most that is claimed in it
 STUDIES = (
     Line(
         ("trajectory.csv", "ablations.csv", "along_stream.csv", "baselines.csv", "information.csv", "requential.csv"),
-        *("estimate", "bounds of other steps, settings, parts and code lengths"),
-        *(STREAM, PREFIXES, "as in `bounds.csv`; information is no code", "draws of their own, by seed"),
+        *("estimate", "bounds of other steps, settings, parts and code lengths; in `information.csv`, and of most students, the length is that of no code"),
+        *(STREAM, PREFIXES, "as in `bounds.csv`", "draws of their own, by seed"),
         "not certificates, `certificate` in `baselines.csv` apart, which is that of `certificates.csv`",
         (
             "workflow/test_trajectory_run.py::test_paper_bound_follows_from_the_formula_at_every_step",
@@ -277,13 +277,30 @@ STUDIES = (
     ),
     Line(
         ("gap_law.csv", "overtraining.csv", "online_law.csv"),
-        *("prediction", "gaps at sizes that were not run, under a fitted or a published law"),
+        *("prediction", "gaps at sizes that were not run, under a fitted or a published law; beside them in `gap_law.csv` the measured ones"),
         *(NONE, "the law, and an assumption for mean m", NONE, "published constants: other text"),
         "not measured, and not bounds of anything",
         (
             "unit/laws/test_gap.py::test_the_gap_of_information_falls_as_half_of_beta",
             "unit/commands/test_online_law_table.py::test_a_row_is_what_the_law_predicts_under_its_assumptions",
         ),
+    ),
+    Line(
+        ("loss_curves.csv", "scaling_law.csv", "gap_exponents.csv", "quantizability.csv", "spectra.csv", "hessian.csv", "hessian_nodes.csv"),
+        *("measurement", "losses along training, laws and exponents fitted to them, spectra and Hessians on some windows"),
+        *(NONE, "runs and windows", NONE, NONE),
+        "not bounds; intervals are those of the fit, where there are some",
+        (
+            "unit/laws/test_chinchilla.py::test_intervals_hold_what_was_put_in_and_shrink_with_the_noise",
+            "unit/laws/test_gap.py::test_the_exponent_of_a_power_law_is_found_with_its_error",
+        ),
+    ),
+    Line(
+        ("seeds.csv",),
+        *("comparison", "spread of losses, estimates and certificates over models that differ by the draw of their first weights"),
+        *(NONE, "the stream, its order and the draws of windows", NONE, NONE),
+        "not an interval for a certificate; the least of several is none, unless their d add",
+        ("unit/commands/test_seeds.py::test_spreads_are_those_of_the_models_of_a_size",),
     ),
 )
 
