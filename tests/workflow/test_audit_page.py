@@ -203,6 +203,14 @@ def test_of_rows_that_are_an_approximation_no_certificate_is_claimed(results, tm
     assert "<dt>certificate</dt>" not in shown
 
 
+def test_of_a_column_of_other_code_nothing_is_claimed(results, tmp_path):
+    table = results / "smoke/bounds.csv"
+    head, *rows = table.read_text().splitlines()
+    table.write_text("\n".join([f"{head},<b>new</b>", *(f"{row},1" for row in rows)]) + "\n")
+    shown = make(results, tmp_path / "audit.html").section("smoke/claims")
+    assert "of which nothing is claimed: &lt;b&gt;new&lt;/b&gt;." in shown
+
+
 def test_the_code_of_a_compressed_model_has_no_nominal_length(page, finished):
     content = json.loads(finished.path("results/smoke/smoke-6k/quantizers/coded/encode/code.json").read_text())
     shown = page.section("smoke/smoke-6k/quantizers/coded/encode")

@@ -14,7 +14,7 @@ TABLES = ("bounds.csv", "certificates.csv", "comparison.csv")
 
 
 def claims(section, family):
-    """{"kinds", "lines", "certificates", "approximate"} of the tables that lie there.
+    """{"kinds", "lines", "unknown", "certificates", "approximate"} of the tables that lie there; `unknown` are columns of other code, of no line.
 
     Where rows are only an approximation of what was seen, nothing is called a certificate, whatever the column is called.
     """
@@ -26,10 +26,12 @@ def claims(section, family):
             certified = table.to_dict("records") if name == "certificates.csv" else certified
     made = [_certificate(section, family, row) for row in certified]
     approximate = any(row["sampling"] != "unbiased" for row in made)
-    lines = [_line(line, columns, approximate) for line in ledger.LINES if (columns := [name for name in filled if ledger.line_of(name) is line])]
+    known = {name: line for name in filled for line in ledger.LINES if line.has(name)}
+    lines = [_line(line, columns, approximate) for line in ledger.LINES if (columns := [name for name in filled if known.get(name) is line])]
     shown = {line["kind"] for line in lines}
     kinds = [(kind, meaning) for kind, meaning in ledger.KINDS.items() if kind in shown]
-    return {"kinds": kinds, "lines": lines, "certificates": made, "approximate": approximate}
+    unknown = [name for name in filled if name not in known]
+    return {"kinds": kinds, "lines": lines, "unknown": unknown, "certificates": made, "approximate": approximate}
 
 
 def _line(line, columns, approximate):

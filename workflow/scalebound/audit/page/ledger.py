@@ -33,6 +33,9 @@ class Line:
     is_not: str
     tests: tuple
 
+    def has(self, column):
+        return any(fnmatchcase(column, pattern) for pattern in self.columns)
+
 
 _BOUNDS, _RUN = "unit/bounds/test_bounds", "workflow/test_smoke_run.py"
 _RECIPE = "not of a real message: `_coded` columns count its bytes; not covering the draw"
@@ -307,7 +310,7 @@ STUDIES = (
 
 def line_of(column):
     """The line of a column. Raises LookupError for a column of none, or of several."""
-    found = [line for line in LINES if any(fnmatchcase(column, pattern) for pattern in line.columns)]
+    found = [line for line in LINES if line.has(column)]
     if len(found) != 1:
         raise LookupError(f"column {column!r} is in {len(found)} lines of the ledger")
     return found[0]
