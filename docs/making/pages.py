@@ -1,7 +1,7 @@
 """Write the numbers of README and docs from the kept tables, and find what no longer fits: `make docs`.
 
 A page names, in comments that a reader does not see, where each number comes from. Tables are those of docs/results/, which
-`make docs-results` keeps, and of config/; expressions are Jinja's.
+`make docs-results` keeps, and of config/; expressions are Jinja's. The table `ledger` is that of the audit page's module.
 
     <!--rows bounds = ladder/bounds.csv quantizer=gptq-4 by checkpoint -->    rows of a table under a name, for this page
     0.33<!--= f(bounds.sigma[0], 2) -->                                       a number: it is written anew
@@ -29,6 +29,7 @@ import yaml
 from jinja2 import StrictUndefined, TemplateError, Undefined
 from jinja2.sandbox import SandboxedEnvironment
 
+from scalebound.audit.page.ledger import as_rows
 from scalebound.counts import short_count
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -88,6 +89,7 @@ class _Page:
         self.problems = []
         self.environment = SandboxedEnvironment(undefined=StrictUndefined)
         self.names = {**FUNCTIONS, "config": yaml.safe_load((ROOT / "config/config.yaml").read_text())}
+        self.names["ledger"] = Rows(pd.DataFrame(as_rows()), ["number"])
         self.not_kept = {}
         for name, path, where, keys in ROWS.findall(text):
             place, family = (ROOT if path.startswith("config/") else kept) / path, path.partition("/")[0]

@@ -175,6 +175,42 @@ def test_a_certificate_of_windows_that_are_no_uniform_draw_is_not_called_one(res
     assert "With probability at least" not in shown
 
 
+def test_what_is_claimed_covers_every_number_and_names_the_settings_of_each_certificate(page, finished, table, certificates):
+    shown = page.section("smoke/claims")
+    for rows in (table, certificates):
+        filled = [column for column in rows[0] if any(row[column] for row in rows)]
+        assert [column for column in filled if shown.count(f"<code>{column}</code>") < 1] == []
+    assert "<code>true_risk</code>" not in shown  # nothing is known of it here
+    kinds = dict(re.findall(r"<tr><th scope=\"row\"><code>(\w+)</code>.*?</th><td>(?:<strong>)?(\w+)", shown))
+    assert (kinds["certificate"], kinds["estimate"], kinds["gap_ratio"], kinds["train_loss"]) == ("certificate", "estimate", "comparison", "measurement")
+    for row in certificates:
+        folder = finished.path(f"results/smoke/{row['checkpoint']}/quantizers/{row['quantizer']}/certificate")
+        content = json.loads((folder / "certificate.json").read_text())
+        numbers = [100 * content["share_of_training"]]
+        for statement in (content, *content["also"]):
+            numbers += [statement["value"], statement["from"], statement["windows"]["pilot"], statement["windows"]["rest"]]
+            numbers += [statement["settings"][f"{name}_failure_probability"] for name in ("stream", "draw")]
+        assert [number for number in numbers if f'<data value="{number!r}">' not in shown] == []
+        assert (repr(content["value"]), f"{content['value']:.3f}") in page.linked[f"#smoke/{row['checkpoint']}/quantizers/{row['quantizer']}/certificate"]
+
+
+def test_of_rows_that_are_an_approximation_no_certificate_is_claimed(results, tmp_path):
+    for path in results.rglob("certificate.json"):
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"sampling": "approximate"}))
+    shown = make(results, tmp_path / "audit.html").section("smoke/claims")
+    assert "<strong>Nothing here is a certificate</strong>" in shown
+    assert "<strong>certificate</strong>" not in shown
+    assert "<dt>certificate</dt>" not in shown
+
+
+def test_of_a_column_of_other_code_nothing_is_claimed(results, tmp_path):
+    table = results / "smoke/bounds.csv"
+    head, *rows = table.read_text().splitlines()
+    table.write_text("\n".join([f"{head},<b>new</b>", *(f"{row},1" for row in rows)]) + "\n")
+    shown = make(results, tmp_path / "audit.html").section("smoke/claims")
+    assert "of which nothing is claimed: &lt;b&gt;new&lt;/b&gt;." in shown
+
+
 def test_the_code_of_a_compressed_model_has_no_nominal_length(page, finished):
     content = json.loads(finished.path("results/smoke/smoke-6k/quantizers/coded/encode/code.json").read_text())
     shown = page.section("smoke/smoke-6k/quantizers/coded/encode")

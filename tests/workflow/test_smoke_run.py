@@ -13,6 +13,7 @@ from safetensors.numpy import load_file
 from scalebound.artifacts.run_records import add_up, costs_by_stage_and_checkpoint
 from scalebound.artifacts.scores import read_scores
 from scalebound.audit.run import audit
+from scalebound.bounds.confidence import best_ceiling
 from scalebound.corpus.document_order import DocumentOrder
 from scalebound.corpus.rows import open_rows
 
@@ -138,6 +139,12 @@ def test_held_out_losses_stand_beside_training_losses(finished):
         assert row["heldout_loss"] == pytest.approx(plain.mean(), rel=1e-9)
         assert row["heldout_standard_error"] == pytest.approx(plain.mean(axis=1).std(ddof=1) / 8, rel=1e-9)
         assert abs(row["heldout_loss"] - row["train_loss"]) < 0.5
+        # the bound: smoothed by 0.01, and by a bet that the first tenth of the windows chose for the others
+        least, worst = -np.log(0.99 + 0.01 / row["vocab_size"]), np.log(row["vocab_size"] / 0.01)
+        means = -np.log(0.99 * np.exp(-plain.astype(np.float64)) + 0.01 / row["vocab_size"]).mean(axis=1) - least
+        pilot, rest = means[: len(means) // 10], means[len(means) // 10 :]
+        bet = best_ceiling(pilot, worst - least, len(rest), 0.01)
+        assert row["heldout_bound"] == pytest.approx(least + bet - np.exp(np.log(bet - rest).mean()) * 0.01 ** (1 / len(rest)), rel=1e-6)
 
 
 def test_references_are_kept_beside_the_checkpoints(finished):

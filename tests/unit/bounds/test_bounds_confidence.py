@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sources import D, no_more_than_allowed
 
-from scalebound.bounds.confidence import NAMES, best_ceiling, betting_upper, empirical_bernstein_upper, forecast, hoeffding_upper
+from scalebound.bounds.confidence import NAMES, best_ceiling, betting_upper, empirical_bernstein_upper, forecast, hoeffding_upper, pilot_bet_upper
 from scalebound.errors import InputError
 
 DRAWS, COUNT = 2000, 100
@@ -163,3 +163,16 @@ def test_hoeffding_at_a_quarter_of_its_cost_fails():
 def test_the_mean_alone_is_no_bound():
     for source in (coin, skewed):
         assert not no_more_than_allowed(violations(source, lambda rest, ceiling: rest.mean(), 10))
+
+
+def test_a_bet_on_the_first_values_holds_for_the_mean_of_all():
+    """As of held-out losses: the first tenth chooses the bet, and the bound is that of the others alone. At half of its cost it fails."""
+    values, mean = rare(0.6)(np.random.default_rng(12), (DRAWS // 5, COUNT))
+
+    def exceeded(d):
+        return [mean > pilot_bet_upper(draw, 1.0, 0.1, d) for draw in values]
+
+    assert no_more_than_allowed(exceeded(D))
+    assert not no_more_than_allowed(exceeded(D**0.5))
+    draw, _ = skewed(np.random.default_rng(13), COUNT)
+    assert pilot_bet_upper(draw, 1.0, 0.1, D) == betting_upper(draw[10:], 1.0, best_ceiling(draw[:10], 1.0, 90, D), D)

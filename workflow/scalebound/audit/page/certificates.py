@@ -20,8 +20,8 @@ STEPS = (
     ("tuned", ("codes", "tuned")),
     ("estimate", ("on the draw of", "the certificate")),
 )
-_METHODS = {"online": "online reference (D)", "geometric": "geometric mean (G)", "freedman": "Freedman (F)"}
-_CONFIDENCE = {"betting": "betting", "empirical_bernstein": "empirical Bernstein", "hoeffding": "Hoeffding"}
+METHODS = {"online": "online reference (D)", "geometric": "geometric mean (G)", "freedman": "Freedman (F)"}
+CONFIDENCE = {"betting": "betting", "empirical_bernstein": "empirical Bernstein", "hoeffding": "Hoeffding"}
 
 
 def certificates_table(section, family):
@@ -78,7 +78,7 @@ def certificate(section, folder):
         "facts": _facts(data),
         "choices": _choices(data),
         "estimates": _estimates(data["estimate"]),
-        "others": [(_CONFIDENCE.get(name, name), number(value, 4), name == settings["confidence"]) for name, value in data["values"].items()],
+        "others": [(CONFIDENCE.get(name, name), number(value, 4), name == settings["confidence"]) for name, value in data["values"].items()],
         "files": section.vouched(data["files"], place),
         "command": f"scalebound verify {section.name(place)}",
     }
@@ -94,8 +94,8 @@ def _estimates(found):
 def _facts(data):
     settings, windows = data["settings"], data["windows"]
     return [
-        ("method", _METHODS.get(settings["method"], str(settings["method"]))),
-        ("bound on the mean over the draw", _CONFIDENCE.get(settings["confidence"], str(settings["confidence"]))),
+        ("method", METHODS.get(settings["method"], str(settings["method"]))),
+        ("bound on the mean over the draw", CONFIDENCE.get(settings["confidence"], str(settings["confidence"]))),
         ("failure probability over the stream, δ₁", significant(settings["stream_failure_probability"])),
         ("failure probability over the draw, δ₂", significant(settings["draw_failure_probability"])),
         ("windows of the pilot, which choices are made on", whole(windows["pilot"])),
@@ -128,7 +128,7 @@ def _online(data):
 
 def _beside(other):
     """A statement that holds with the same probability for itself, and was not what was decided on in advance."""
-    method = _METHODS.get(other["settings"]["method"], str(other["settings"]["method"]))
+    method = METHODS.get(other["settings"]["method"], str(other["settings"]["method"]))
     part = f"from a share of {other['from']:g} of the stream on" if other["from"] else "the whole stream"
     return f"beside it: {method}, {part}", number(other["value"], 4)
 

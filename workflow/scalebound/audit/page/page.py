@@ -10,6 +10,7 @@ import pandas as pd
 from scalebound.artifacts import atomic
 from scalebound.audit.page import bounds, certificates, scores, sections
 from scalebound.audit.page import streams as streams_made
+from scalebound.audit.page.claims import claims
 from scalebound.audit.page.files import DAMAGE, Files, attempt
 from scalebound.audit.page.text import legend
 from scalebound.audit.page.values import anchor
@@ -72,7 +73,15 @@ def _family(files, name):
     certified = any(quantizer["certificate"] for checkpoint in checkpoints for quantizer in checkpoint["quantizers"])
     listed = attempt(files, anchor(name, "certificates"), certificates.certificates_table, name) if certified else None
     configuration = attempt(files, anchor(name, "config"), sections.configuration, name)
-    return {"name": name, "anchor": anchor(name), "table": table, "certificates": listed, "configuration": configuration, "checkpoints": checkpoints}
+    return {
+        "name": name,
+        "anchor": anchor(name),
+        "table": table,
+        "certificates": listed,
+        "claims": attempt(files, anchor(name, "claims"), claims, name),
+        "configuration": configuration,
+        "checkpoints": checkpoints,
+    }
 
 
 def _pairs(folder):
