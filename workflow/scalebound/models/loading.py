@@ -8,10 +8,10 @@ from transformers.utils import logging as transformers_logging
 
 from scalebound.artifacts.model_files import CONFIG, model_files
 from scalebound.errors import InputError, first_line
-from scalebound.models import device_locks, predictability, unaltered
+from scalebound.models import blockwise, device_locks, predictability, unaltered
 from scalebound.models.architecture import aliases
 from scalebound.models.config import check_config, check_number_of_weights
-from scalebound.models.files import OLD_BUFFERS, folder_of, opened, weight_bytes, weights_of
+from scalebound.models.files import OLD_BUFFERS, folder_of, opened, repeated_zeros, stored_dtype, weight_bytes, weights_of
 from scalebound.models.lengths import check_length
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
@@ -45,8 +45,32 @@ def load_folder(folder, device, dtype, inputs, weights=None, prefix=""):
     return model, found
 
 
-def read_model(folder, device, dtype, weights=None, prefix=""):
-    """The model alone, which has computed nothing yet; see `load_folder`. One that is larger than a CUDA device is spread over those that there are."""
+def load_by_block(folder, device, inputs, weights=None):
+    """(model in float32, blockwise.Blockwise that has its weights, what `predictability.check` found); otherwise as `load_folder`.
+
+    One whose weights something else than their own blocks reads is kept in memory whole.
+    """
+    mapped = read_model(folder, torch.device("cpu"), None, weights)
+    model = read_model(folder, torch.device("cpu"), "float32", weights, hollow=True)
+    held = blockwise.Blockwise(model, dict(mapped.named_parameters()), device)
+    check_length(model, inputs)
+    before = unaltered.fingerprints(model)
+    try:
+        found = predictability.check(model, inputs, folder)
+    except InputError:
+        held.keep()
+        before = unaltered.fingerprints(model)
+        found = predictability.check(model, inputs, folder)
+    unaltered.check(model, before, folder)
+    held.check(folder)
+    return model, held, found
+
+
+def read_model(folder, device, dtype, weights=None, prefix="", hollow=False):
+    """The model alone, which has computed nothing yet; see `load_folder`. One that is larger than a CUDA device is spread over those that there are.
+
+    dtype: None for that of the files, whose weights then stay mapped on the CPU. hollow: with zeros, repeated in place, for its weights.
+    """
     transformers_logging.disable_progress_bar()
     # of what it only warns, everything is an error here
     transformers_logging.set_verbosity_error()
@@ -57,6 +81,8 @@ def read_model(folder, device, dtype, weights=None, prefix=""):
         raise InputError(folder, "no safetensors among its files", f"Give a folder with {CONFIG} and safetensors")
     spread = _is_too_large(paths, device, dtype)
     with opened(paths, prefix) as tensors:
+        kind = DTYPES[dtype] if dtype else stored_dtype(tensors)
+        tensors = repeated_zeros(tensors) if hollow else tensors
         try:
             with torch.device("meta"):
                 config = AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
@@ -70,7 +96,7 @@ def read_model(folder, device, dtype, weights=None, prefix=""):
                 # its own: of a configuration with several parts, the model takes the one for text
                 config=empty.config,
                 state_dict=tensors,
-                dtype=DTYPES[dtype],
+                dtype=kind,
                 trust_remote_code=False,
                 local_files_only=True,
                 weights_only=True,

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 from transformers.pytorch_utils import Conv1D
 
+from scalebound.models.blockwise import InMemory, decoder_blocks
 from scalebound.quantization.products import Products
 
 LINEAR = (nn.Linear, Conv1D)
@@ -19,7 +20,7 @@ class _BlockDone(Exception):
 
 def layer_groups(model):
     """[(last module of the group or None, {module name: linear layer})]: one group per decoder block, then the rest."""
-    blocks = _decoder_blocks(model)
+    blocks = decoder_blocks(model)
     groups, taken = [], set()
     for prefix, block in blocks:
         layers = {f"{prefix}.{name}": layer for name, layer in block.named_modules() if isinstance(layer, LINEAR)}
@@ -29,12 +30,14 @@ def layer_groups(model):
     return [*groups, (None, rest)]
 
 
-def moments_by_block(model, is_open, tokens, windows_per_batch):
+def moments_by_block(model, is_open, tokens, windows_per_batch, weights=None):
     """Yield ({module name: moment of a linear layer}, {parameter name: {products.Part: moment}}) of what is open, a block at a time, then of the rest.
 
     The second lists every matrix of the block that belongs to no linear layer, with nothing where no product with it was seen.
-    `is_open(parameter name)` is asked, and the moments are taken, when the next pair is asked for: they see what was rounded by then.
+    `is_open(parameter name)` is asked, and the moments are taken, when the next pair is asked for: they see what was rounded by then. While those
+    of a block are used, its weights are held in memory (`weights`, a blockwise.InMemory).
     """
+    weights = weights or InMemory(model)
     names = {id(p): name for name, p in model.named_parameters()}
     of_layers = {id(module.weight) for module in model.modules() if isinstance(module, LINEAR)}
     for block, layers in layer_groups(model):
@@ -42,9 +45,10 @@ def moments_by_block(model, is_open, tokens, windows_per_batch):
         members = {names[id(p)]: p for p in (block or model).parameters() if p.ndim >= 2 and id(p) not in of_layers}
         others = {name: p for name, p in members.items() if is_open(name)}
         if layers or others:
-            with Products(others) as products:
-                moments = second_moments(model, layers, tokens, windows_per_batch, stop_after=block)
-            yield moments, {name: products.moments.get(name, {}) for name in others}
+            with weights.held(block):
+                with Products(others) as products:
+                    moments = second_moments(model, layers, tokens, windows_per_batch, stop_after=block)
+                yield moments, {name: products.moments.get(name, {}) for name in others}
 
 
 @torch.no_grad()
@@ -71,20 +75,11 @@ def second_moments(model, layers, tokens, windows_per_batch, stop_after=None):
 def _accumulate(moments, name):
     def hook(_, arguments):
         x = arguments[0].detach().reshape(-1, arguments[0].shape[-1]).float()
-        product = (x.T @ x).double()
-        moments[name] = moments[name] + product if name in moments else product
+        product = x.T @ x
+        moments[name] = moments[name].add_(product) if name in moments else product.double()
 
     return hook
 
 
 def _stop(*_):
     raise _BlockDone
-
-
-def _decoder_blocks(model):
-    """Named members of the module list that holds most parameters; none for a model without one."""
-    lists = [(sum(p.numel() for p in m.parameters()), name, m) for name, m in model.named_modules() if isinstance(m, nn.ModuleList)]
-    if not lists:
-        return []
-    _, prefix, blocks = max(lists, key=lambda item: item[0])
-    return [(f"{prefix}.{k}", block) for k, block in enumerate(blocks)]
