@@ -132,6 +132,12 @@ def _copy(tensor, device):
     return torch.empty(tensor.shape, dtype=torch.float32, device=device).copy_(tensor.detach())
 
 
+def are_apart(model, blocks):
+    """Whether no parameter of a block is one of another block, or of what is around them."""
+    alone = _of_one_block(model)
+    return all(id(p) in alone for block in blocks for p in block.parameters() if p.dim())
+
+
 def _of_one_block(model):
     """ids of the parameters that belong to one decoder block and to nothing else; a single number has no place to be absent in."""
     blocks = [block for _, block in decoder_blocks(model)]

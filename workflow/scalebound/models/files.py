@@ -130,7 +130,8 @@ def _open_safetensors(path, stack):
 def check_finite(path):
     """Raise InputError when a safetensors file is unreadable, holds NaN or infinity, or floating-point numbers of less than 16 bits."""
     try:
-        with safe_open(path, framework="pt") as file:
+        # read, not mapped: each tensor once, and none stays
+        with safe_open(path, framework="pt", backend="pread") as file:
             for name in file.keys():  # noqa: SIM118 (safe_open is not iterable)
                 # before the tensor is read: torch has not every type that the format has
                 _refuse_narrow(file.get_slice(name).get_dtype(), name, path)
