@@ -208,7 +208,7 @@ def better_scores(forged):
 
 def message_of_another_model(forged):
     """The codes of one tensor are turned round: a model of the same shape, in a message that decodes."""
-    tensors = storage.read(forged.codes)
+    tensors = dict(storage.read(forged.codes))
     name = max(tensors, key=lambda key: tensors[key].codes.size)
     tensors[name] = dataclasses.replace(tensors[name], codes=np.ascontiguousarray(tensors[name].codes[::-1]))
     architecture = read_architecture(forged.folder / "architecture.json")

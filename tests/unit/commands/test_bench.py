@@ -1,6 +1,7 @@
 """Benchmarks measure what they name, and say of each value whether it is as it should be. How fast this machine is, no test asks."""
 
 import csv
+import sys
 
 import pytest
 
@@ -34,6 +35,13 @@ def test_bounds_are_measured_in_a_process_of_their_own(tmp_path):
 def test_both_loops_of_the_coder_are_measured(tmp_path):
     found = lines(tmp_path, "coder", "--weights", "8192")
     assert {name.split()[0].strip(":") for name in found} == {"encode", "decode", "meter"}
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="other systems ignore limits of address space")
+def test_a_model_goes_from_files_to_decoded_weights_in_limited_memory(tmp_path):
+    found = lines(tmp_path, "memory", "--shape", "14m")
+    assert {name.split()[0] for name in found} == {"resolve", "quantize", "encode", "decode"}
+    assert {name.split(", ")[-1] for name in found} == {"CPU time", "most memory"}
 
 
 def test_a_plan_is_measured_beside_as_many_empty_jobs(tmp_path, root, monkeypatch):

@@ -8,6 +8,7 @@ import json
 import os
 import re
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -21,7 +22,7 @@ from scalebound.configuration.config import Quantizer
 from scalebound.configuration.rate import RateSettings
 from scalebound.errors import InputError
 from scalebound.models import architecture, loading
-from scalebound.quantization import message
+from scalebound.quantization import calibration, message
 from scalebound.quantization.rate import message as rate_message
 from scalebound.quantization.rate.compress import compress
 from scalebound.quantization.whole_model import quantize_model
@@ -143,11 +144,23 @@ def losses_are_those_of_the_logits(model, tokens):
 def quantize_and_decode(model, described, tokens, folder):
     """Scores of the model after GPTQ at 8 bits in place, which are those of the decoded one."""
     done = quantize_model(model, described["parameters"], Quantizer(method="gptq", bits=8), tokens[:, :-1])
+    assert codes_of(done) == codes_of(quantized_by_block_from_the_start(described, tokens, folder))
     data, _ = message.encode({name: q.tensor for name, q in done.items()}, described)
     in_place = scoring.score(model, tokens)
     write_model(data, described, folder / "decoded", "message")
     np.testing.assert_allclose(scoring.score(load(folder / "decoded"), tokens).nll, in_place.nll, atol=1e-6)
     return in_place
+
+
+def quantized_by_block_from_the_start(described, tokens, folder):
+    """What `quantize_model` returns of the model held a block at a time, each calibrated by passes that begin at the start."""
+    model, weights, _ = loading.load_by_block(folder, CPU, INPUTS)
+    with mock.patch.object(calibration, "replay", return_value=None):
+        return quantize_model(model, described["parameters"], Quantizer(method="gptq", bits=8), tokens[:, :-1], weights=weights)
+
+
+def codes_of(done):
+    return {name: [getattr(q.tensor, part).tobytes() for part in ("codes", "scales", "zeros")] for name, q in done.items()}
 
 
 def compress_and_decode(described, tokens, folder):

@@ -74,7 +74,9 @@ def test_a_worked_example_of_a_job_with_a_model():
     cost = Cost(0, int(30e9), int(90e9), 0, 0, EFFICIENCY * 1.5e14 * 3600)
     assert model_request("score", cost, scoring("cuda", "bfloat16")) == Request(MODEL_MB + 30_000, MINUTES + 120, 1)
     # in float32, whatever scoring has
-    assert model_request("quantize", cost, scoring("cuda", "bfloat16")) == Request(MODEL_MB + 90_000, MINUTES + 1200, 3)
+    assert model_request("compress", cost, scoring("cuda", "bfloat16")) == Request(MODEL_MB + 90_000, MINUTES + 1200, 3)
+    # a block at a time is on the device
+    assert model_request("quantize", cost, scoring("cuda", "bfloat16")) == Request(MODEL_MB + 90_000, MINUTES + 1200, 1)
     assert math.ceil(90e9 / DEVICE_BYTES) == 3
     assert model_request("score", cost, scoring("cuda", "float32")).minutes == MINUTES + 1200
     # without a GPU, and what never runs on one
@@ -178,8 +180,8 @@ def test_gpus_are_asked_for_where_the_configuration_names_them_and_as_many_as_ho
     on_gpus, anywhere = (Requests(released(scoring={"device": device})) for device in ("cuda", "auto"))
     asked_of = {"family": "pythia", "slug": "pythia-12b", "quantizer": "gptq-4"}
     assert asked(anywhere, "quantize", **asked_of).gpus == 0
-    # 58 GB of weights and 5 GB for GPTQ
-    assert asked(on_gpus, "quantize", **asked_of).gpus == 2
+    # a block at a time is there
+    assert asked(on_gpus, "quantize", **asked_of).gpus == 1
     assert asked(on_gpus, "documents", stream="python-sources").gpus == 0
 
 

@@ -7,6 +7,7 @@ import torch
 
 from scalebound.configuration.rate import RateSettings, Tuning
 from scalebound.models.files import matrix_product_rate
+from scalebound.plan.resources import transformer
 from scalebound.plan.run_costs import BYTES, Work, estimate
 
 PARAMETERS = [
@@ -43,7 +44,9 @@ def test_a_worked_example():
     # factors 2 * (64 + 512 + 64) = 1280
     assert cost.operations == 9360 + 6240 + 1920 + 1280
     assert cost.score_memory_bytes == int(1.2 * 4 * 148)
-    assert cost.quantize_memory_bytes == int(1.2 * 4 * 148 + 40 * 64)
+    # files of 2 bytes and codes of 1; as float32 embedding and head, a block of five matrices of 32, and three copies of the embedding;
+    # four second moments of width 8, and states of 10 tokens and 4 numbers
+    assert cost.quantize_memory_bytes == int(1.2 * (3 * 148 + 4 * (80 + 5 * 32 + 3 * 40)) + 4 * 8 * 64 + 4 * 10 * 4)
     assert cost.results_bytes == 5 * 148 * 2
 
 
@@ -57,6 +60,12 @@ def test_tuning_passes_forwards_and_back_over_its_share_of_the_training_tokens()
     assert cost.hours(1e6, 1e3) == pytest.approx((cost.operations / 1e6 + cost.tuning_operations / 1e3) / 0.4 / 3600)
     untuned = cost_of(config(coded.model_copy(update={"tuning": Tuning()})))
     assert untuned.quantize_memory_bytes < cost.quantize_memory_bytes
+
+
+@pytest.mark.parametrize(("width", "layers", "vocabulary"), [(4096, 32, 32_000), (4096, 32, 50_432)])
+def test_seven_billion_parameters_are_rounded_in_64_gigabytes(width, layers, vocabulary):
+    cost = estimate(transformer(width, layers, vocabulary), 0, config("gptq", calibration=128), 2049, Work(["q0"], 10**9, False, False))
+    assert 25e9 < cost.quantize_memory_bytes < 50e9
 
 
 def test_a_certificate_scores_a_draw_of_its_own():

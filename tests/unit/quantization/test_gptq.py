@@ -225,3 +225,11 @@ def test_weights_that_no_float16_scale_can_represent_are_refused(value):
     weights[1, 2] = value
     with pytest.raises(InputError):
         check(gptq.quantize(weights, hessian, 4).tensor, "layer")
+
+
+@pytest.mark.parametrize("group", [0, 5])
+def test_rows_that_are_rounded_in_parts_have_the_codes_of_the_whole_matrix(group, monkeypatch):
+    weights, hessian = problem(23, 12)
+    whole = gptq.quantize(weights, hessian, 3, group)
+    monkeypatch.setattr(gptq, "ENTRIES", 5 * 12)
+    assert np.array_equal(gptq.quantize(weights, hessian, 3, group).tensor.codes, whole.tensor.codes)

@@ -171,3 +171,26 @@ def test_weights_that_no_float16_scale_can_represent_are_refused(value):
     weights[1, 2] = value
     with pytest.raises(InputError):
         check(rtn.quantize(weights, 2, 0), "layer")
+
+
+def by_definition(weights, bits):
+    """(scales, zeros) of one group: the shrink of the least error, of equal ones the first, computed for all rows and shrinks in full."""
+    low, high = weights.amin(1).clamp(max=0), weights.amax(1).clamp(min=0)
+    tried = [grid._grid(low * shrink, high * shrink, bits) for shrink in grid.SHRINKS]
+    errors = [((grid.round_to(weights, s[:, None], z[:, None], bits) - z[:, None]) * s[:, None] - weights).abs().pow(2.4).sum(1) for s, z in tried]
+    first = torch.stack(errors).argmin(0)
+    return tuple(torch.stack(ends).gather(0, first[None])[0] for ends in zip(*tried))
+
+
+@pytest.mark.parametrize("shape", [(1, 3000), (3, 7), (65, 100), (200, 103), (129, 1)])
+@pytest.mark.parametrize("turned", [False, True])
+@pytest.mark.parametrize("bits", [2, 4])
+def test_the_grids_of_parts_are_bit_for_bit_those_of_the_whole_matrix(shape, turned, bits, monkeypatch):
+    # as Conv1D weights lie, or in rows; with outliers, which bring the least error to small shrinks
+    weights = gaussian(*shape, seed=bits) ** 3
+    weights = weights.T.contiguous().T if turned else weights
+    wanted, codes = by_definition(weights, bits), rtn.quantize(weights, bits, 0).codes
+    monkeypatch.setitem(grid.ENTRIES, "cpu", 64 * shape[1])
+    for found, expected in zip(grid.fit(weights, bits, shape[1]), wanted):
+        assert torch.equal(found[:, 0], expected)
+    assert np.array_equal(rtn.quantize(weights, bits, 0).codes, codes)

@@ -1,47 +1,13 @@
 """Hostile files that several security tests offer, and a child process that does not get much time or memory for them."""
 
 import json
-import os
 import pickle
-import resource
-import signal
 import struct
-import sys
 from pathlib import Path
-
-import pytest
 
 from scalebound.configuration import checkpoints
 
 ROOT = Path(__file__).resolve().parents[3]
-linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="memory is limited by RLIMIT_AS, which other systems ignore")
-
-
-def guarded(work, seconds=20, megabytes=1500):
-    """What becomes of `work()` in a child process with little time and memory: "ok", an exception's name, or "killed"."""
-    reader, writer = os.pipe()
-    child = os.fork()
-    if not child:
-        outcome = "killed"
-        try:
-            pages = int(Path("/proc/self/statm").read_text().split()[0])
-            limit = pages * resource.getpagesize() + megabytes * 2**20
-            resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
-            used = int(sum(resource.getrusage(resource.RUSAGE_SELF)[:2]))
-            resource.setrlimit(resource.RLIMIT_CPU, (used + seconds, used + seconds))
-            signal.alarm(6 * seconds)
-            work()
-            outcome = "ok"
-        except BaseException as error:
-            outcome = type(error).__name__
-        finally:
-            os.write(writer, outcome.encode())
-            os._exit(0)
-    os.close(writer)
-    with open(reader, "rb") as pipe:
-        outcome = pipe.read().decode() or "killed"
-    os.waitpid(child, 0)
-    return outcome
 
 
 class Malicious:

@@ -8,7 +8,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hostile import HOSTILE_TENSORS, guarded, linux
+from hostile import HOSTILE_TENSORS
+from limited import guarded, linux
 
 from scalebound import cli
 from scalebound.artifacts import windows

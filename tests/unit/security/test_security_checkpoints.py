@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hostile import HOSTILE_TENSORS, Malicious, guarded, linux
+from hostile import HOSTILE_TENSORS, Malicious
+from limited import guarded, linux
 from safetensors.numpy import load_file, save_file
 from safetensors.torch import load_file as load_torch_file
 from safetensors.torch import save_file as save_torch_file

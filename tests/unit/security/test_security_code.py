@@ -20,7 +20,8 @@ HARMLESS = {"from pickle import UnpicklingError", "from urllib.request import ge
 FORBIDDEN_NAMES = {"eval", "exec", "compile", "__import__"}
 FORBIDDEN_ATTRIBUTES = {"system", "popen", "read_pickle", "to_pickle", "unsafe_load", "load_module"}
 # git, pip, and the worker that does jobs; nothing else starts a process
-PROCESSES = {"artifacts/provenance.py": "run", "benchmarks/plan.py": "run", "corpus/wheels.py": "run", "models/device_locks.py": "run", "warm.py": "Popen"}
+BENCHMARKS = {"benchmarks/memory.py": "run", "benchmarks/plan.py": "run"}
+PROCESSES = BENCHMARKS | {"artifacts/provenance.py": "run", "corpus/wheels.py": "run", "models/device_locks.py": "run", "warm.py": "Popen"}
 
 
 def forbidden(tree):

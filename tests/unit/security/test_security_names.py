@@ -7,7 +7,8 @@ import re
 
 import pytest
 import yaml
-from hostile import ROOT, guarded, linux, replaced, row_of_the_table
+from hostile import ROOT, replaced, row_of_the_table
+from limited import guarded, linux
 
 from scalebound.configuration import checkpoints
 from scalebound.configuration.config import parse, parse_config

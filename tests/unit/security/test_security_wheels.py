@@ -7,7 +7,8 @@ import zipfile
 import pyarrow.parquet as pq
 import pytest
 import yaml
-from hostile import ROOT, guarded, linux
+from hostile import ROOT
+from limited import guarded, linux
 
 from scalebound import cli
 from scalebound.configuration.config import parse

@@ -18,6 +18,7 @@ _CALM = {
     *("functools.cache", "functools.cached_property", "functools.lru_cache", "math.log", "math.sqrt", "pathlib.Path", "re.compile", "struct.Struct"),
     *(
         "argparse.Action",
+        "collections.abc.Mapping",
         "io.RawIOBase",
         "numba.njit",  # compiles when it is called
         "typing.Protocol",

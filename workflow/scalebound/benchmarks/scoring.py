@@ -19,6 +19,7 @@ from scalebound.scoring import beside_reference, scoring
 
 # hidden size, layers, heads, output width: the published configurations
 SHAPES = {
+    "14m": (128, 6, 4, 50304),
     "70m": (512, 6, 8, 50304),
     "160m": (768, 12, 12, 50304),
     "410m": (1024, 24, 16, 50304),

@@ -12,7 +12,7 @@ from scalebound.errors import InputError
 GROUP = "the project itself"
 EXAMPLE = "scoring bounds --shapes 70m 160m"
 
-PARTS = ("scoring", "bounds", "coder", "plan")
+PARTS = ("scoring", "bounds", "coder", "memory", "plan")
 
 
 def add_arguments(parser):
@@ -23,6 +23,7 @@ def add_arguments(parser):
     parser.add_argument("--windows", type=int, default=3, help="scoring: windows of 2048 predictions, two at least")
     parser.add_argument("--tokens", type=int, default=50_000_000, help="bounds: tokens of the sample")
     parser.add_argument("--weights", type=int, default=20_000_000, help="coder: weights of the model")
+    parser.add_argument("--shape", default="70m", help="memory: one of Pythia's sizes, whose way to decoded weights is limited in memory")
     parser.add_argument("--steps", type=int, default=154, help="plan: steps of each of Pythia's eight sizes")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads")
     parser.add_argument("--repetitions", type=int, default=3, help="the best of so many counts")
@@ -37,7 +38,7 @@ def run(arguments):
         raise InputError("bench", "a count below 1", "Give at least two windows and one thread, repetition, token, weight and step")
     from scalebound.benchmarks.lines import machine
 
-    measures = {"scoring": _scoring, "bounds": _bounds, "coder": _coder, "plan": _plan}
+    measures = {"scoring": _scoring, "bounds": _bounds, "coder": _coder, "memory": _memory, "plan": _plan}
     lines = []
     for part in arguments.parts or PARTS:
         print(f"bench {part} ...", flush=True)
@@ -54,8 +55,8 @@ def _scoring(arguments):
     from scalebound.benchmarks import scoring
     from scalebound.models import files
 
-    if unknown := [shape for shape in arguments.shapes if shape not in scoring.SHAPES]:
-        raise InputError("--shapes", unknown[0], f"One of {', '.join(scoring.SHAPES)}")
+    for shape in arguments.shapes:
+        _check_shape("--shapes", shape)
     torch.set_num_threads(arguments.threads)
     device = files.choose_device(arguments.device)
     return [line for shape in arguments.shapes for line in scoring.measure(shape, arguments.dtype, device, arguments.windows, arguments.repetitions)]
@@ -71,6 +72,20 @@ def _coder(arguments):
     from scalebound.benchmarks import coder
 
     return list(coder.measure(arguments.weights, seed=0))
+
+
+def _memory(arguments):
+    from scalebound.benchmarks import memory
+
+    _check_shape("--shape", arguments.shape)
+    return list(memory.measure(arguments.shape))
+
+
+def _check_shape(option, shape):
+    from scalebound.benchmarks.scoring import SHAPES
+
+    if shape not in SHAPES:
+        raise InputError(option, shape, f"One of {', '.join(SHAPES)}")
 
 
 def _plan(arguments):

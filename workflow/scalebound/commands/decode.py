@@ -1,5 +1,6 @@
 """Rebuild the quantized model from its message and its architecture alone."""
 
+import functools
 import json
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import numpy as np
 from scalebound.artifacts import atomic
 from scalebound.artifacts.architecture import read_architecture
 from scalebound.artifacts.provenance import describe_files, identity
-from scalebound.artifacts.tensors import write_tensors
+from scalebound.artifacts.tensors import Later, write_tensors
 from scalebound.errors import InputError
 from scalebound.quantization import message
 from scalebound.quantization.integers import from_matrix
@@ -44,9 +45,13 @@ def write_model(data, architecture, folder, where):
 
 
 def rebuild(data, architecture, where):
-    """{parameter name: float32 array in its own shape} of a message."""
-    tensors = message.decode(data, architecture, where)
-    return {p["name"]: np.ascontiguousarray(from_matrix(tensors[p["name"]].dequantize(), p["shape"], p["use"])) for p in architecture["parameters"]}
+    """{parameter name: float32 array in its own shape, made when it is asked for} of a message."""
+    tensors = message.opened(data, architecture, where)
+    return {p["name"]: Later(np.float32, tuple(p["shape"]), functools.partial(_weights, tensors, p)) for p in architecture["parameters"]}
+
+
+def _weights(tensors, parameter):
+    return np.ascontiguousarray(from_matrix(tensors[parameter["name"]].dequantize(), parameter["shape"], parameter["use"]))
 
 
 def _read(path):

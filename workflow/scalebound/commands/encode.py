@@ -26,15 +26,14 @@ def run(arguments):
     settings = read_settings(arguments, GridQuantizer)
     architecture, tensors = read_architecture(arguments.architecture), storage.read(arguments.codes)
     _check_names(tensors, architecture, arguments.codes)
-    data, sizes = message.encode(tensors, architecture)
-    check_round_trip(tensors, message.decode(data, architecture))
+    sizes = _write(arguments.out, tensors, architecture)
     made_of = identity("encode", {"codes": arguments.codes, "architecture": arguments.architecture}, settings.model_dump(), packages=["numpy"])
-    atomic.write_bytes(arguments.out, data)
-    n_params, coded = architecture["n_params"], message.code_length_bits(len(data))
+    size = Path(arguments.out).stat().st_size
+    n_params, coded = architecture["n_params"], message.code_length_bits(size)
     report = {
         "identity": made_of,
         "files": describe_files(Path(arguments.out).parent, [Path(arguments.out).name]),
-        "bytes": len(data),
+        "bytes": size,
         "code_length_bits": coded,
         "coded_bits_per_param": coded / n_params,
         # the paper's accounting: b bits for each of the N parameters, scales and exceptions left out
@@ -45,8 +44,17 @@ def run(arguments):
         "bits_by_parameter": sizes,
     }
     atomic.write_json(arguments.out_report, report)
-    print(f"{len(data)} bytes: {coded / n_params:.3f} bits per parameter, nominal {settings.bits}")
+    print(f"{size} bytes: {coded / n_params:.3f} bits per parameter, nominal {settings.bits}")
     return [arguments.out, arguments.out_report]
+
+
+def _write(path, tensors, architecture):
+    """Write the message, and read it again before it appears; {parameter name: bits it takes}."""
+    with atomic.replacing(path) as temporary:
+        with temporary.open("wb") as file:
+            sizes = message.write(file.write, tensors, architecture)
+        check_round_trip(tensors, message.opened(temporary.read_bytes(), architecture, path))
+    return sizes
 
 
 def _check_names(tensors, architecture, path):

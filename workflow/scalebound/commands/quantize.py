@@ -32,9 +32,11 @@ def run(arguments):
     architecture = read_architecture(arguments.architecture)
     _, tokens, _ = windows.read(arguments.calibration)
     description = files.read_description(arguments.model)
-    device = files.device_for(parse(Scoring, {"device": arguments.device}, "--device").device, description, "float32")
-    model, causality = loading.load_described(description, device, "float32", tokens.shape[1] - 1)
-    done = quantize_model(model, architecture["parameters"], settings, tokens[:, :-1], arguments.model)
+    # one device has room enough, whatever the model's size: of its blocks, one is there at a time
+    device = files.choose_device(parse(Scoring, {"device": arguments.device}, "--device").device)
+    place, inputs = (files.folder_of(description), files.weights_of(description)), tokens.shape[1] - 1
+    model, weights, causality = loading.load_by_block(place[0], device, inputs, place[1])
+    done = quantize_model(model, architecture["parameters"], settings, tokens[:, :-1], arguments.model, weights)
     made_of = identity(
         "quantize",
         {"model": arguments.model, "architecture": arguments.architecture, "calibration": arguments.calibration},

@@ -34,7 +34,7 @@ def run(arguments):
     files.check_weights(folder, place["files"])
     architecture = describe(folder)
     # names, shapes and ties of all that is read are those of the architecture: a decoder knows no others
-    loading.read_model(folder, torch.device("cpu"), "float32", files.weights_of(place))
+    loading.read_model(folder, torch.device("cpu"), None, files.weights_of(place))
     made_of = identity("resolve", inputs, checkpoint.model_dump(exclude={"note"}), packages=["torch", "transformers"])
     atomic.write_json(arguments.out_architecture, {"identity": made_of, **architecture})
     facts = {key: architecture[key] for key in ("n_params", "vocab_size")}

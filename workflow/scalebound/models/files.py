@@ -18,6 +18,7 @@ from scalebound.models import device_locks
 # what GPT-NeoX and GPT-2 of old versions of transformers stored beside their weights; the mask's value is infinite in fp16
 OLD_BUFFERS = (".attention.bias", ".attention.masked_bias", ".rotary_emb.inv_freq", ".attn.bias", ".attn.masked_bias")
 _WIDE = ("F16", "F32", "F64")
+_SHORT = {torch.float16: "F16", torch.bfloat16: "BF16", torch.float32: "F32"}
 
 
 def read_description(path):
@@ -98,6 +99,26 @@ def opened(paths, prefix=""):
         yield {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
 
 
+def stored_dtype(tensors):
+    """The one 16-bit type of the floating-point numbers among `opened` tensors, or float32, which holds what is of several types."""
+    kinds = {_kind(tensor) for name, tensor in tensors.items() if not name.endswith(OLD_BUFFERS)}
+    (kind,) = kinds if len(kinds) == 1 else ("F32",)
+    return {"F16": torch.float16, "BF16": torch.bfloat16}.get(kind, torch.float32)
+
+
+def repeated_zeros(tensors):
+    """The same names and shapes as those of `opened` tensors, without their memory."""
+    return {name: torch.zeros(()).expand(_shape(tensor)) for name, tensor in tensors.items()}
+
+
+def _kind(tensor):
+    return _SHORT.get(tensor.dtype, "other") if isinstance(tensor, torch.Tensor) else tensor.get_dtype()
+
+
+def _shape(tensor):
+    return tensor.shape if isinstance(tensor, torch.Tensor) else tensor.get_shape()
+
+
 def _open_safetensors(path, stack):
     try:
         file = stack.enter_context(safe_open(path, framework="pt"))
@@ -109,7 +130,8 @@ def _open_safetensors(path, stack):
 def check_finite(path):
     """Raise InputError when a safetensors file is unreadable, holds NaN or infinity, or floating-point numbers of less than 16 bits."""
     try:
-        with safe_open(path, framework="pt") as file:
+        # read, not mapped: each tensor once, and none stays
+        with safe_open(path, framework="pt", backend="pread") as file:
             for name in file.keys():  # noqa: SIM118 (safe_open is not iterable)
                 # before the tensor is read: torch has not every type that the format has
                 _refuse_narrow(file.get_slice(name).get_dtype(), name, path)

@@ -3,6 +3,7 @@
 import torch
 
 from scalebound.errors import InputError
+from scalebound.models.blockwise import is_absent
 
 BLOCK = 2**22  # entries that are in memory as integers of eight bytes at once
 _INTEGERS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
@@ -12,9 +13,9 @@ _INTEGERS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 def fingerprints(model):
     """{name: integer} of all parameters and stored buffers: of equal bits the same, of others, if only an entry moved, another one.
 
-    Computed where the tensors lie. Those that lie on no device are read from their file again for each pass.
+    Computed where the tensors lie. Those that lie on no device, or elsewhere (blockwise.py), are read again for each pass.
     """
-    return {name: _fingerprint(tensor) for name, tensor in model.state_dict().items() if not tensor.is_meta}
+    return {name: _fingerprint(tensor) for name, tensor in model.state_dict().items() if not tensor.is_meta and not is_absent(tensor)}
 
 
 def check(model, before, where):

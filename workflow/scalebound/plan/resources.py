@@ -106,11 +106,14 @@ class Requests:
 def model_request(stage, cost, scoring):
     """What a job asks for that holds a model of the Cost."""
     scores = stage in SCORING
-    size = cost.score_memory_bytes if scores else max(cost.score_memory_bytes, cost.quantize_memory_bytes)
+    largest = max(cost.score_memory_bytes, cost.quantize_memory_bytes)
+    size = cost.score_memory_bytes if scores else cost.quantize_memory_bytes if stage == "quantize" else largest
     on_gpu = scoring.device == "cuda" and stage not in HOLD_A_MODEL
+    # of a model that is rounded on a grid, one block at a time is on the device
+    gpus = 1 if stage == "quantize" else math.ceil(size / DEVICE_BYTES)
     # only scoring has another precision than float32
     rate = RATES[scoring.dtype if scores else "float32"] if on_gpu else RATES["cpu"]
-    return Request(MODEL_MB + math.ceil(size / 1e6), MINUTES + _minutes(cost, rate), math.ceil(size / DEVICE_BYTES) if on_gpu else 0)
+    return Request(MODEL_MB + math.ceil(size / 1e6), MINUTES + _minutes(cost, rate), gpus if on_gpu else 0)
 
 
 def training_request(operations):

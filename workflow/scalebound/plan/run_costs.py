@@ -5,6 +5,10 @@ from dataclasses import dataclass
 BYTES = {"float32": 4, "bfloat16": 2}
 # share of the matrix-product rate that forward passes of transformers reach
 EFFICIENCY = 0.4
+STORED = 2  # bytes of a weight in the files of released checkpoints
+MOMENTS = 4  # matrices of the size of the largest second moment: itself, its factor in two steps, and those of the block's other layers
+BLOCK = 5  # a decoder block's weights, in largest matrices of one
+COPIES = 3  # of the largest matrix while it is rounded
 # beside the weights: activations, statistics and fragments
 OVERHEAD = 1.2
 
@@ -70,7 +74,7 @@ def estimate(parameters, download_bytes, config, row_tokens, work):
     return Cost(
         download_bytes=download_bytes,
         score_memory_bytes=int((1 + work.has_references) * OVERHEAD * BYTES[config.scoring.dtype] * total),
-        quantize_memory_bytes=_quantize_memory(total, max(widths), coded, row_tokens, parameters),
+        quantize_memory_bytes=_quantize_memory(parameters, widths, coded, row_tokens, calibrated if gptq else 0),
         # codes of one byte and decoded weights of four
         results_bytes=5 * total * len(quantizers),
         scored_tokens=scored,
@@ -85,12 +89,21 @@ def _tuning(quantizer, active, rounding, calibrated, window, predictions):
     return rates * rounding + 2 * active * calibrated * (rates + 1) + 6 * active * (quantizer.sensitivity_windows * window + tuned)
 
 
-def _quantize_memory(total, width, coded, row_tokens, parameters):
-    """Weights in float32 and the largest second moments in float64, with their factors; to tune, also latent weights, their codes, steps,
-    scaled values, price, gradients and two moments, and logits with their gradients of a batch."""
-    rounding = int(OVERHEAD * 4 * total + 5 * 8 * width**2)
+def _quantize_memory(parameters, widths, coded, row_tokens, calibrated):
+    """To round on a grid: the mapped files and codes of one byte; as float32 what lies around the decoder blocks, one block, and copies of the
+    matrix that is rounded; second moments, and the calibration windows' states between two blocks.
+
+    A coded quantizer holds all weights in float32; to tune, also latent weights, their codes, steps, scaled values, price, gradients and two
+    moments, and logits with their gradients of a batch.
+    """
+    total, vocabulary = sum(_entries(p["shape"]) for p in parameters), max(p["shape"][0] for p in parameters)
+    around = [_entries(p["shape"]) for p in parameters if vocabulary in p["shape"]]
+    largest = max((_entries(p["shape"]) for p in parameters if vocabulary not in p["shape"]), default=0)
+    moments, states = MOMENTS * 8 * max(widths) ** 2, 4 * calibrated * max(around) // vocabulary
+    rounding = int(OVERHEAD * ((STORED + 1) * total + 4 * (sum(around) + BLOCK * largest + COPIES * max(around))) + moments + states)
+    if coded:
+        rounding = max(rounding, int(OVERHEAD * 4 * total + moments))
     tuned = [quantizer for quantizer in coded if quantizer.tuning.share_of_training]
-    vocabulary = max(p["shape"][0] for p in parameters)
     tuning = [int(OVERHEAD * 4 * (12 * total + 4 * quantizer.tuning.batch_rows * row_tokens * vocabulary)) for quantizer in tuned]
     return max(rounding, *tuning) if tuning else rounding
 

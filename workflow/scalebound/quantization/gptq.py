@@ -15,6 +15,7 @@ from scalebound.quantization.integers import IntegerTensor, group_width, to_matr
 from scalebound.quantization.rtn import to_integers
 
 BLOCK = 128
+ENTRIES = 2**24  # of a matrix that are rounded at once; its rows do not depend on each other
 DAMPING_ATTEMPTS = 7
 
 
@@ -41,7 +42,7 @@ def quantize(weights, hessian, bits, group=0, damping=0.01, block=BLOCK):
     width = group_width(columns, group)
     weights = weights if weights.dtype == torch.float64 else weights.float()
     scales, zeros = grid.fit(weights, bits, width)
-    full = (grid.expand(x, width, columns).to(weights.dtype) for x in (scales, zeros))
+    full = (grid.expand(x, width, columns) for x in (scales, zeros))
     codes, used = _solve(weights, *full, hessian, bits, damping, block)
     return Result(to_integers(codes, scales, zeros, bits, width), used, used > damping)
 
@@ -71,31 +72,43 @@ def _solve(weights, scales, zeros, hessian, bits, damping, block):
     """(codes, damping used) of `weights` [rows, columns] on grids of the same shape."""
     hessian = hessian.double()
     order = torch.argsort(hessian.diagonal(), descending=True, stable=True)
-    factor, used = inverse_factor(hessian[order][:, order], damping)
-    codes = torch.empty_like(weights)
-    codes[:, order] = _round_columns(weights[:, order], scales[:, order], zeros[:, order], factor.to(weights.dtype), bits, block)
+    factor, used = inverse_factor(hessian, damping, order)
+    factor, codes = factor.to(weights.dtype), torch.empty(weights.shape, dtype=torch.uint8, device=weights.device)
+    rows = max(1, ENTRIES // weights.shape[1])
+    for target, *ends in zip(*(x.split(rows) for x in (codes, weights, scales, zeros))):
+        ordered, *grids = (x[:, order].to(weights.dtype) for x in ends)
+        target[:, order] = _round_columns(ordered, *grids, factor, bits, block).to(torch.uint8)
     return codes, used
 
 
-def inverse_factor(hessian, damping):
-    """(U, damping used): upper triangular U with U^T U = (hessian + damping * mean diagonal * I)^-1, in float64.
+def inverse_factor(hessian, damping, order=None):
+    """(U, damping used): upper triangular U with U^T U = (hessian + damping * mean diagonal * I)^-1, in float64, of its columns in `order`.
 
-    The mean is that of the inputs that are not always zero. The damping is multiplied by ten until both factorisations succeed.
+    The mean is that of the inputs that are not always zero. The damping is multiplied by ten until both factorisations succeed. Beside the
+    Hessian two matrices of its size are in memory.
     """
     if not torch.isfinite(hessian).all():
         raise InputError("calibration", "the second moment of a layer's inputs is not finite", "Check the checkpoint's weights")
-    diagonal, eye = hessian.diagonal(), torch.eye(len(hessian), dtype=hessian.dtype, device=hessian.device)
+    diagonal = hessian.diagonal() if order is None else hessian.diagonal()[order]
     live = int((diagonal > 0).sum())
     mean = diagonal.sum() / live if live else 1.0
     for attempt in range(DAMPING_ATTEMPTS):
         used = damping * 10**attempt
-        lower, failed = torch.linalg.cholesky_ex(hessian + used * mean * eye)
+        found, failed = torch.linalg.cholesky_ex(_damped(hessian, used * mean, order))
         if failed:
             continue
-        upper, failed = torch.linalg.cholesky_ex(torch.cholesky_inverse(lower), upper=True)
+        found = torch.cholesky_inverse(found)
+        found, failed = torch.linalg.cholesky_ex(found, upper=True)
         if not failed:
-            return upper, used
+            return found, used
     raise InputError("calibration", f"Hessian not positive definite even at damping {used}", "Use more calibration windows")
+
+
+def _damped(hessian, value, order):
+    """A copy with `value` added to its diagonal."""
+    damped = hessian.clone() if order is None else hessian[order[:, None], order]
+    damped.diagonal().add_(value)
+    return damped
 
 
 def _round_columns(weights, scales, zeros, factor, bits, block):

@@ -26,10 +26,15 @@ class IntegerTensor:
 
     def dequantize(self):
         """Weights float32 [rows, columns]: (code - zero) * scale, one exact subtraction and one rounded product, turned back."""
-        columns = self.codes.shape[1]
-        scales, zeros = (np.repeat(x.astype(np.float32), self.group, axis=1)[:, :columns] for x in (self.scales, self.zeros))
-        weights = (self.codes.astype(np.float32) - zeros) * scales
+        weights = self.codes.astype(np.float32)
+        weights -= self._by_column(self.zeros)
+        weights *= self._by_column(self.scales)
         return weights if self.seed is None else rotation.unrotate(weights, self.seed)
+
+    def _by_column(self, values):
+        """float32 [rows, columns] of [rows, groups]; of one group a row, [rows, 1]."""
+        values = values.astype(np.float32)
+        return values if values.shape[1] == 1 else np.repeat(values, self.group, axis=1)[:, : self.codes.shape[1]]
 
 
 def group_width(columns, group):

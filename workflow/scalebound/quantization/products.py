@@ -71,8 +71,8 @@ class Products(TorchDispatchMode):
         name, start = self._owner(matrix)
         part = Part((matrix.data_ptr() - start) // matrix.element_size(), tuple(matrix.shape[::-1]), matrix.stride()[::-1])
         x, found = inputs.detach().float(), self.moments.setdefault(name, {})
-        moment = (x.T @ x).double()
-        found[part] = found[part] + moment if part in found else moment
+        product = x.T @ x
+        found[part] = found[part].add_(product) if part in found else product.double()
 
 
 def _pairs(left, right, named, given):

@@ -1,6 +1,7 @@
 """`codes.safetensors`: the integers of every parameter, open to inspection before they are packed (numpy only)."""
 
 import json
+from collections.abc import Mapping
 
 from safetensors import SafetensorError, safe_open
 
@@ -10,21 +11,41 @@ from scalebound.errors import InputError, first_line
 from scalebound.quantization.integers import IntegerTensor
 from scalebound.quantization.rotation import SEED_LIMIT
 
+PARTS = ("codes", "scales", "zeros")
+
 
 def write(path, tensors, identity):
     """Store {name: IntegerTensor}; bits and group of each, and the seed of its basis, go into the identity in its metadata."""
-    arrays = {f"{name}.{part}": getattr(t, part) for name, t in tensors.items() for part in ("codes", "scales", "zeros")}
+    arrays = {f"{name}.{part}": getattr(t, part) for name, t in tensors.items() for part in PARTS}
     grids = {name: [t.bits, t.group, *([] if t.seed is None else [t.seed])] for name, t in tensors.items()}
     # one metadata entry: safetensors writes several in an order that changes from run to run
     write_tensors(path, arrays, {KEY: json.dumps({**identity, "grids": grids}, sort_keys=True)})
 
 
+class Stored(Mapping):
+    """{name: IntegerTensor} of a file, each read when it is asked for; what they are is checked at once."""
+
+    def __init__(self, path):
+        self._file = safe_open(path, framework="numpy")
+        self._grids = json.loads(self._file.metadata()[KEY])["grids"]
+        for name, grid in self._grids.items():
+            _check(self._file, name, *grid)
+
+    def __getitem__(self, name):
+        bits, group, *seed = self._grids[name]
+        return IntegerTensor(*(self._file.get_tensor(f"{name}.{part}") for part in PARTS), bits, group, *seed)
+
+    def __iter__(self):
+        return iter(self._grids)
+
+    def __len__(self):
+        return len(self._grids)
+
+
 def read(path):
-    """{name: IntegerTensor}. Raises InputError when the file is unreadable, incomplete, or of other types."""
+    """{name: IntegerTensor}, Stored. Raises InputError when the file is unreadable, incomplete, or of other types."""
     try:
-        with safe_open(path, framework="numpy") as file:
-            grids = json.loads(file.metadata()[KEY])["grids"]
-            return {name: _tensor(file, name, *grid) for name, grid in grids.items()}
+        return Stored(path)
     except (OSError, SafetensorError, LookupError, AttributeError, TypeError, ValueError, RecursionError) as error:
         raise InputError(path, f"not a file of `scalebound quantize` ({first_line(error)})", "Delete it and let snakemake make it again") from None
 
@@ -38,13 +59,12 @@ def gptq_share(path):
         raise InputError(path, f"no gptq_share in it ({first_line(error)})", "Delete it and let snakemake make it again") from None
 
 
-def _tensor(file, name, bits, group, seed=None):
-    codes, scales, zeros = (file.get_tensor(f"{name}.{part}") for part in ("codes", "scales", "zeros"))
-    kinds = [(array.dtype.name, array.ndim) for array in (codes, scales, zeros)]
-    if kinds != [("uint8", 2), ("float16", 2), ("uint8", 2)] or type(bits) is not int or type(group) is not int:
+def _check(file, name, bits, group, seed=None):
+    slices = [file.get_slice(f"{name}.{part}") for part in PARTS]
+    kinds = [(part.get_dtype(), len(part.get_shape())) for part in slices]
+    if kinds != [("U8", 2), ("F16", 2), ("U8", 2)] or type(bits) is not int or type(group) is not int:
         raise ValueError(f"{name} is no integer tensor")
-    if not 1 <= bits <= 8 or not 1 <= group <= max(1, codes.shape[1]):
+    if not 1 <= bits <= 8 or not 1 <= group <= max(1, slices[0].get_shape()[1]):
         raise ValueError(f"{name}: {bits} bits, groups of {group} columns")
     if seed is not None and (type(seed) is not int or not 0 <= seed < SEED_LIMIT):
         raise ValueError(f"{name}: seed {seed}")
-    return IntegerTensor(codes, scales, zeros, bits, group, seed)

@@ -5,22 +5,24 @@ block by block, the linear layers and the other matrices, fused experts among th
 is both embedding and head is rounded against the head's inputs in the unquantized model. What nothing is multiplied with is rounded to nearest.
 """
 
+from scalebound.models.blockwise import InMemory
 from scalebound.progress import progress
 from scalebound.quantization.calibration import moments_by_block, second_moments
 from scalebound.quantization.workbench import Workbench
 from scalebound.scoring.scoring import batch_windows
 
 
-def quantize_model(model, parameters, settings, calibration, name="model"):
+def quantize_model(model, parameters, settings, calibration, name="model", weights=None):
     """{parameter name: Quantized} for every parameter; the model then holds the dequantized weights.
 
     `parameters` is the architecture's list, `settings` a config.GridQuantizer, `calibration` integer windows
-    [windows, length] that calibrated methods look at.
+    [windows, length] that calibrated methods look at. `weights` is the model's blockwise.InMemory, where it is not plainly in memory.
     """
+    weights = weights or InMemory(model)
     title = f"{settings.method} {settings.bits} bits {name} on {model.device.type}"
     with progress(len(parameters), "tensors", title) as bar:
-        weights, head = dict(model.named_parameters()), model.get_output_embeddings().weight
-        bench = Workbench(weights, parameters, settings, next(key for key, weight in weights.items() if weight is head), bar)
+        head = model.get_output_embeddings().weight
+        bench = Workbench(weights, parameters, settings, next(key for key, weight in weights.parameters.items() if weight is head), bar)
         if bench.method.calibrated:
             _round_layers(model, bench, calibration)
         return bench.finish()
@@ -35,7 +37,7 @@ def _round_layers(model, bench, calibration):
             bench.round_layer(key, moments["head"])
     for key in bench.names("embedding", "vector"):
         bench.round_to_nearest(key)
-    for moments, parts in moments_by_block(model, bench.is_open, calibration, size):
+    for moments, parts in moments_by_block(model, bench.is_open, calibration, size, bench.weights):
         # a layer that no calibration token reached has no second moment and is left to `finish`
         for name in moments:
             bench.round_layer(f"{name}.weight", moments[name])

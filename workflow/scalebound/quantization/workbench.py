@@ -1,5 +1,6 @@
 """A model's weights under quantization: each parameter is rounded once, in place, and what was done to it is kept."""
 
+import functools
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,6 +10,8 @@ from scalebound.errors import InputError
 from scalebound.quantization import rtn
 from scalebound.quantization.integers import IntegerTensor, check, from_matrix, to_matrix
 from scalebound.quantization.methods import LAYER_USES, METHODS, Rounded, by_parts
+
+ENTRIES = 2**22  # whose errors are in memory at once, in float64
 
 
 @dataclass(frozen=True)
@@ -29,7 +32,7 @@ class Quantized:
 
 
 class Workbench:
-    """Rounds the tensors of `weights` ({parameter name: tensor}) by a config.GridQuantizer; `parameters` is the architecture's list.
+    """Rounds the tensors of `weights` (blockwise.InMemory) by a config.GridQuantizer; `parameters` is the architecture's list.
 
     `head` is the name of the output head's matrix.
     """
@@ -38,7 +41,7 @@ class Workbench:
         self.weights, self.settings, self.head, self.bar = weights, settings, head, bar
         self.method = METHODS[settings.method]
         self.parameters = {p["name"]: p for p in parameters}
-        odd = sorted(set(weights) ^ set(self.parameters))
+        odd = sorted(set(weights.parameters) ^ set(self.parameters))
         if odd:
             # for instance a head of its own under a configuration that ties it to the embedding
             raise InputError(odd[0], "not a parameter of both the weights and the architecture", "The weights are not those of the model's config.json")
@@ -63,7 +66,7 @@ class Workbench:
 
     def round_parts(self, key, moments):
         """Round a matrix of no linear layer, fused experts for instance; `moments` is {products.Part: second moment of its inputs}."""
-        self._put(key, by_parts(self.weights[key].detach(), self.parameters[key]["use"], moments, self.settings))
+        self._put(key, by_parts(self.weights.get(key), self.parameters[key]["use"], moments, self.settings))
 
     def finish(self):
         """Round what is left; {parameter name: Quantized} in the architecture's order."""
@@ -74,15 +77,24 @@ class Workbench:
         return {key: self._done[key] for key in self.parameters}
 
     def _matrix(self, key):
-        return to_matrix(self.weights[key].detach(), self.parameters[key]["use"])
+        return to_matrix(self.weights.get(key), self.parameters[key]["use"])
 
     def _put(self, key, rounded):
         tensor = rounded.tensor
         check(tensor, key)
-        parameter, weight = self.parameters[key], self.weights[key]
-        rebuilt = torch.from_numpy(np.ascontiguousarray(from_matrix(tensor.dequantize(), parameter["shape"], parameter["use"])))
-        error = float((weight.detach().cpu().double() - rebuilt.double()).square().sum())
-        with torch.no_grad():
-            weight.copy_(rebuilt)
+        again = functools.partial(_rebuild, tensor, self.parameters[key])
+        rebuilt = again()
+        error = _squared_distance(self.weights.get(key), rebuilt)
+        self.weights.put(key, rebuilt, again)
         self._done[key] = Quantized(tensor, rounded.method, rounded.damping, rounded.escalated, error, rounded.share)
         self.bar.update(1)
+
+
+def _rebuild(tensor, parameter):
+    """What an IntegerTensor stands for, as a torch tensor of the parameter's own shape."""
+    return torch.from_numpy(np.ascontiguousarray(from_matrix(tensor.dequantize(), parameter["shape"], parameter["use"])))
+
+
+def _squared_distance(weight, rebuilt):
+    pairs = zip(weight.reshape(-1).split(ENTRIES), rebuilt.reshape(-1).split(ENTRIES))
+    return sum(float((one.cpu().double() - other.double()).square().sum()) for one, other in pairs)
