@@ -1,7 +1,7 @@
 """Second moments of the inputs of linear layers, and of other parameters that are matrices, for any causal language model of transformers.
 
 The decoder blocks are visited in order, so that a layer sees inputs from blocks that are already quantized. Each block is called on what the
-block before put out, where the model allows it (replay.py); otherwise each forward pass begins at the start and stops after the block in question.
+block before put out, where the model allows it (block_by_block.py); otherwise each forward pass begins at the start and stops after the block in question.
 Nothing about a block's signature has to be known.
 """
 
@@ -13,7 +13,7 @@ from transformers.pytorch_utils import Conv1D
 
 from scalebound.models.blockwise import InMemory, decoder_blocks
 from scalebound.quantization.products import Products
-from scalebound.quantization.replay import batches_of, replay
+from scalebound.quantization.block_by_block import batches_of, replay
 
 LINEAR = (nn.Linear, Conv1D)
 
@@ -62,7 +62,7 @@ def moments_by_block(model, is_open, tokens, windows_per_batch, weights=None):
 def second_moments(model, layers, tokens, windows_per_batch, stop_after=None, again=None):
     """{name: sum of x x^T} in float64 [in, in] over all inputs of each layer, for integer `tokens` [windows, length].
 
-    A pass ends after the block `stop_after`. `again`: a replay.Replay that calls this block alone.
+    A pass ends after the block `stop_after`. `again`: a block_by_block.Replay that calls this block alone.
     """
     moments, handles = {}, []
     for name, layer in layers.items():

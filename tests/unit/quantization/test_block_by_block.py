@@ -9,7 +9,7 @@ from torch import nn
 
 from scalebound.models.blockwise import decoder_blocks
 from scalebound.quantization import calibration
-from scalebound.quantization.replay import replay
+from scalebound.quantization.block_by_block import replay
 
 TOKENS = np.random.default_rng(0).integers(0, 11, (5, 4))
 
