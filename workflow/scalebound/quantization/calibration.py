@@ -12,8 +12,8 @@ from torch import nn
 from transformers.pytorch_utils import Conv1D
 
 from scalebound.models.blockwise import InMemory, decoder_blocks
-from scalebound.quantization.products import Products
 from scalebound.quantization.block_by_block import batches_of, replay
+from scalebound.quantization.products import Products
 
 LINEAR = (nn.Linear, Conv1D)
 

@@ -27,7 +27,7 @@ def claims(section, family):
     made = [_certificate(section, family, row) for row in certified]
     approximate = any(row["sampling"] != "unbiased" for row in made)
     known = {name: line for name in filled for line in ledger.LINES if line.has(name)}
-    lines = [_line(line, columns, approximate) for line in ledger.LINES if (columns := [name for name in filled if known.get(name) is line])]
+    lines = [_line(line, columns, approximate) for line in ledger.in_order(ledger.LINES) if (columns := [name for name in filled if known.get(name) is line])]
     shown = {line["kind"] for line in lines}
     kinds = [(kind, meaning) for kind, meaning in ledger.KINDS.items() if kind in shown]
     unknown = [name for name in filled if name not in known]

@@ -41,7 +41,7 @@ _BOUNDS, _RUN = "unit/bounds/test_bounds", "workflow/test_smoke_run.py"
 _RECIPE = "not of a real message: `_coded` columns count its bytes; not covering the draw"
 _PLUGGED = "not covering the draw"
 
-_LINES = (
+LINES = (
     Line(
         (
             *("checkpoint", "quantizer", "kind", "method", "status", "sampling", "bits", "vocab_size", "n_params", "sampled_windows", "windows"),
@@ -264,8 +264,6 @@ _LINES = (
         ),
     ),
 )
-# what is claimed most of comes first
-LINES = tuple(sorted(_LINES, key=lambda line: tuple(KINDS).index(line.kind)))
 # tables of studies, which the page does not show: each belongs to one line, that of the most that is claimed in it
 STUDIES = (
     Line(
@@ -308,6 +306,11 @@ STUDIES = (
 )
 
 
+def in_order(lines):
+    """What is claimed most of comes first."""
+    return sorted(lines, key=lambda line: tuple(KINDS).index(line.kind))
+
+
 def line_of(column):
     """The line of a column. Raises LookupError for a column of none, or of several."""
     found = [line for line in LINES if line.has(column)]
@@ -329,5 +332,5 @@ def as_rows():
             "elsewhere": line.elsewhere,
             "tests": "<br>".join(f"`{test}`" for test in line.tests),
         }
-        for line in LINES + STUDIES
+        for line in (*in_order(LINES), *STUDIES)
     ]
