@@ -198,3 +198,11 @@ def test_tables_and_figures_are_a_group_and_none_of_them_is_local():
     short = {rule.name for rule in made.rules if rule.group}
     assert {"table", "certificates", "figures", "scaling_law"} <= short
     assert not short & {rule.name for rule in made.rules if rule.local or rule.gpu}
+
+
+def test_a_student_asks_for_the_runs_that_it_is_worth():
+    """Teacher, student and drawing; to be sent with 2 bits, four candidates forwards by three models besides."""
+    requests = Requests(plan(training={"smoke-6k": {"hidden_size": 1024, "layers": 24, "heads": 8}}))
+    once = asked(requests, "train_smoke_6k").minutes - MINUTES
+    for name, source, runs in (("teach", "rows", 4), ("send", "few", 8)):
+        assert asked(requests, name, family="smoke", slug="smoke-6k", source=source).minutes - MINUTES == pytest.approx(runs * once, abs=runs)

@@ -56,8 +56,8 @@ class Requests:
         if rule.group == SHORT:
             return Request(MEMORY_MB, SHORT_MINUTES)
         stage = rule.stage_of(wildcards)
-        if stage == "train":
-            return training_request(self._work_of_training(rule.options(wildcards)["name"]))
+        if stage in ("train", "student"):
+            return training_request(self._work_of_training(rule.options(wildcards)["name"]) * _runs_in(stage, rule, wildcards))
         if rule.gpu or stage in HOLD_A_MODEL:
             return self._of_model(stage, wildcards)
         return Request(MEMORY_MB, MINUTES)
@@ -101,6 +101,14 @@ class Requests:
         tokens = run.steps * run.batch_rows * (stream.row_tokens - 1)
         entries = sum(math.prod(p["shape"]) for p in transformer(run.hidden_size, run.layers, vocabulary_of(stream)) if p["use"] == "linear")
         return 6 * entries * tokens
+
+
+def _runs_in(stage, rule, wildcards):
+    """How many runs a job is worth: a student's is its teacher's, its own, and drawing; to be sent, all candidates forwards by three models."""
+    if stage == "train":
+        return 1
+    code = rule.settings(wildcards)["code"]
+    return 4 if code is None else 4 + 2 ** code["bits"]
 
 
 def model_request(stage, cost, scoring):
