@@ -24,8 +24,8 @@ def test_a_new_row_runs_its_own_chain_only(finished_copy):
     assert len(own) == 7 + 2 + 2 * 5 + 4 + 2 + 3 + 2 + 2
     # and what is about the whole family: its saved configuration and rows, its table, its figures
     figures = {f"results/smoke/figures/{name}.log" for name in ("bounds_by_size", "terms", "loss_variation", "rates", "certificates", "gaps", "baselines")}
-    figures |= {f"results/smoke/figures/{name}.log" for name in ("quantizability", "spectra", "hessian", *LAWS)}
-    tables = ("config", "bounds", "certificates", "baselines", "quantizability", "spectra", "hessian", "hessian_nodes", "loss_curves", *LAWS)
+    figures |= {f"results/smoke/figures/{name}.log" for name in ("quantizability", "spectra", "hessian", "seeds", *LAWS)}
+    tables = ("config", "bounds", "certificates", "baselines", "quantizability", "spectra", "hessian", "hessian_nodes", "loss_curves", "seeds", *LAWS)
     assert rest == {*(f"results/smoke/{name}.log" for name in tables), *figures}
 
 
@@ -66,13 +66,13 @@ def test_an_edited_formula_reruns_bounds_only(finished_copy):
     finished_copy.edit("workflow/scalebound/bounds/azuma.py", "np.sqrt(c / 2)", "np.sqrt(c / 2.0)")
     studies = {"bound_trajectory", "trajectory_table", "baseline", "baselines_table", "quantizability_table"}
     studies |= {"loss_curves", "scaling_law", "information_table", "gap_law_table", "overtraining_table", "references", "ablate", "ablations_table"}
-    studies |= {"along_stream_table"}
+    studies |= {"along_stream_table", "bound_student", "requential_table", "seeds_table"}
     assert rules(finished_copy.pending()) == {"bound", "table", "certificates", "figures"} | studies
 
 
 def test_an_edit_of_how_certificates_are_made_reruns_them_only(finished_copy):
     finished_copy.append("workflow/scalebound/commands/certify.py", "\nEDITED = True\n")
-    assert rules(finished_copy.pending()) == {"certify", "certificates", "baselines_table", "gap_law_table", "figures"}
+    assert rules(finished_copy.pending()) == {"certify", "certificates", "baselines_table", "gap_law_table", "seeds_table", "figures"}
 
 
 def test_an_edit_of_how_certificates_are_verified_reruns_nothing(finished_copy):
@@ -109,7 +109,7 @@ def test_a_definition_that_nothing_names_reruns_nothing(finished_copy):
 def test_another_draw_of_the_certificate_leaves_bounds_and_codes_alone(finished_copy):
     finished_copy.edit("config/smoke.yaml", "certify: {windows: 128, seed: 404}", "certify: {windows: 128, seed: 405}")
     # the configuration of the run is written again
-    made = {"sample", "score_certify", "certify", "certificates", "baselines_table", "gap_law_table", "figures"}
+    made = {"sample", "score_certify", "certify", "certificates", "baselines_table", "gap_law_table", "seeds_table", "figures"}
     assert rules(finished_copy.pending()) == {"resolved_config"} | made
 
 

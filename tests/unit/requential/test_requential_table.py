@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from scalebound.commands import requential
 from scalebound.configuration.config import parse_config
 from scalebound.errors import InputError
 from scalebound.plan.plan import Plan
@@ -22,6 +23,18 @@ def configuration(**requential):
 def test_a_code_may_not_be_called_as_a_source():
     with pytest.raises(InputError, match="codes may not be called 'stream'"):
         parse_config(configuration(codes={"stream": {"bits": 2, "block": 8, "choice": "best"}}))
+
+
+def test_runs_that_cannot_teach_are_left_out_and_a_family_of_such_is_told():
+    value = configuration()
+    value["training"]["ladder-45k"] |= {"references": None}
+    plan = Plan.from_configuration(value)
+    assert {slug for slug, _ in students_of(plan, "ladder")} == {"ladder-20k", "ladder-110k", "ladder-200k"}
+    plan.config.training["ladder-20k"] = plan.run("ladder-20k").model_copy(update={"epochs": 3})
+    assert {slug for slug, _ in students_of(plan, "ladder")} == {"ladder-110k", "ladder-200k"}
+    settings = requential.Settings(checkpoints=[], paper_quantizer="gptq-4", quantizer="coded")
+    with pytest.raises(InputError, match="no student"):
+        requential.compute({"codes": [], "scores": [], "bounds": [], "beside": []}, settings)
 
 
 def test_a_row_is_sent_by_a_code_that_there_is():

@@ -39,6 +39,8 @@ SETTINGS = Settings
 
 
 def compute(inputs, settings):
+    if not inputs["codes"]:
+        raise InputError("--codes", "no student", "Ask for this study where a family has models that the workflow trains in one pass, with `references`")
     lines = {(line["checkpoint"], line["quantizer"]): line for path in (*inputs["beside"], *inputs["bounds"]) for line in [read_bounds(path)]}
     made = zip(settings.checkpoints, inputs["codes"], inputs["scores"], strict=True)
     table = pd.DataFrame([_row(slug, code, scores, lines, settings) for slug, code, scores in made])

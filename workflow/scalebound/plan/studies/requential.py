@@ -48,7 +48,7 @@ def rules(plan):
                 "bounds": students(STUDENT_BOUNDS, codes=True),
                 "beside": lambda w: [
                     BOUNDS.format(family=w.family, slug=row.slug, quantizer=name)
-                    for row in rows_along(plan, w.family)
+                    for row in _teachers(plan, w.family)
                     for name in sorted({plan.config.paper_quantizer, _beside(plan)})
                 ],
             },
@@ -63,10 +63,16 @@ def rules(plan):
 
 
 def students_of(plan, family, codes=False):
-    """[(slug, source)] of the family's students; with `codes`, of those whose length is that of a code."""
+    """[(slug, source)] of the students of a family's runs; with `codes`, of those whose length is that of a code."""
     settings = plan.config.studies.requential
-    found = [(row.slug, source) for row in rows_along(plan, family) for source in (*settings.sources, *settings.sent.get(row.slug, ()))]
+    found = [(row.slug, source) for row in _teachers(plan, family) for source in (*settings.sources, *settings.sent.get(row.slug, ()))]
     return [(slug, source) for slug, source in found if not codes or source != "stream"]
+
+
+def _teachers(plan, family):
+    """Rows whose run can teach: it keeps averages, and reads each row once."""
+    runs = ((row, plan.run(row.repo)) for row in rows_along(plan, family))
+    return [row for row, run in runs if run.references is not None and run.epochs == 1]
 
 
 def _student(plan, name, sources, message):
