@@ -7,7 +7,7 @@ import tempfile
 import zipfile
 
 import pytest
-from hostile import guarded, linux
+from limited import guarded, linux
 
 from scalebound import cli
 from scalebound.artifacts import archive, checksums

@@ -51,7 +51,7 @@ def test_only_fetching_uses_the_network(finished_copy):
     ]
     order += ["bound", "certify", "table", "certificates", "score-trajectory", "bound-trajectory", "trajectory", "heldout", "baseline", "baselines"]
     order += ["references", "ablate", "ablations", "loss-curves", "scaling-law", "information", "gap-law", "overtraining", "along-stream", "online-law"]
-    order += ["quantizability", "moments", "spectra", "hessian", "hessian-summary", "hessian-nodes", "figures"]
+    order += ["student", "requential", "seeds", "quantizability", "moments", "spectra", "hessian", "hessian-summary", "hessian-nodes", "figures"]
     commands = [[stage, *jobs[stage]["arguments"]] for stage in order]
     assert set(jobs) == {*order, "resolved-config"}
     before = {name: finished_copy.path(name).read_bytes() for stage in order for name in jobs[stage]["outputs"]}
