@@ -204,5 +204,5 @@ def test_a_student_asks_for_the_runs_that_it_is_worth():
     """Teacher, student and drawing; to be sent with 2 bits, four candidates forwards by three models besides."""
     requests = Requests(plan(training={"smoke-6k": {"hidden_size": 1024, "layers": 24, "heads": 8}}))
     once = asked(requests, "train_smoke_6k").minutes - MINUTES
-    for name, source, runs in (("teach", "rows", 4), ("send", "few", 8)):
+    for name, source, runs in (("teach", "rows", 5), ("send", "few", 9)):
         assert asked(requests, name, family="smoke", slug="smoke-6k", source=source).minutes - MINUTES == pytest.approx(runs * once, abs=runs)

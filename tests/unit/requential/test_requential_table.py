@@ -42,6 +42,11 @@ def test_a_row_is_sent_by_a_code_that_there_is():
         parse_config(configuration(sent={"ladder-45k": ["fwe"]}))
 
 
+def test_a_run_that_is_sent_is_one_that_there_is():
+    with pytest.raises(InputError, match="sent names 'ladder-20kk', which is not among the training runs"):
+        parse_config(configuration(sent={"ladder-20kk": ["few"]}, codes={"few": {"bits": 2, "block": 8, "choice": "best"}}))
+
+
 def test_every_row_has_its_sources_and_those_that_are_sent_the_codes_too():
     plan = Plan.from_configuration(configuration(sent={"ladder-45k": ["few"]}, codes={"few": {"bits": 2, "block": 8, "choice": "best"}}))
     found = students_of(plan, "ladder")

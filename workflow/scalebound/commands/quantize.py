@@ -34,8 +34,7 @@ def run(arguments):
     description = files.read_description(arguments.model)
     # one device has room enough, whatever the model's size: of its blocks, one is there at a time
     device = files.choose_device(parse(Scoring, {"device": arguments.device}, "--device").device)
-    place, inputs = (files.folder_of(description), files.weights_of(description)), tokens.shape[1] - 1
-    model, weights, causality = loading.load_by_block(place[0], device, inputs, place[1])
+    model, weights, causality = loading.load_by_block(files.folder_of(description), device, tokens.shape[1] - 1, files.weights_of(description))
     done = quantize_model(model, architecture["parameters"], settings, tokens[:, :-1], arguments.model, weights)
     made_of = identity(
         "quantize",

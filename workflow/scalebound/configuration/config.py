@@ -324,6 +324,8 @@ class Config(Model):
             made = sorted(stream for stream, settings in self.streams.items() if settings.kind in MADE_HERE)
             if run.stream not in made:
                 raise ValueError(f"training.{name}.stream {run.stream!r} is not among the streams of kind {' or '.join(MADE_HERE)} {made}")
+        if unknown := sorted(set(self.studies.requential.sent) - set(self.training)):
+            raise ValueError(f"studies.requential.sent names {unknown[0]!r}, which is not among the training runs {sorted(self.training)}")
         check_oracles(self.streams, self.training)
         reserved = {"streams", "training", "crate", "references"} & set(self.families)
         if reserved:

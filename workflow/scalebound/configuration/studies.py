@@ -108,7 +108,7 @@ class Requential(Model):
     seed: Seed = 1010
     codes: dict[Slug, RandomCode] = Field({}, description="how rows are sent to a student, by name")
     sent: dict[Slug, list[Slug]] = Field(
-        {}, description="names of codes by slugs of rows, whose students are sent by messages from which they are trained again"
+        {}, description="names of codes by training runs, whose students are sent by messages from which they are trained again"
     )
 
     @model_validator(mode="after")

@@ -85,9 +85,14 @@ class Training:
         return loss.item(), logits.detach()
 
 
-def rows_of_step(run, rows, step):
-    """Tokens int64 [batch_rows, row_tokens] that optimizer step `step` (from 1) reads."""
-    return torch.from_numpy(rows.read([row % run.rows for row in range((step - 1) * run.batch_rows, step * run.batch_rows)]).astype("int64"))
+def rows_of_step(run, step):
+    """Numbers of the rows of optimizer step `step` (from 1), counted on through all passes."""
+    return range((step - 1) * run.batch_rows, step * run.batch_rows)
+
+
+def tokens_of_step(run, rows, step):
+    """What it reads: int64 [batch_rows, row_tokens]."""
+    return torch.from_numpy(rows.read([row % run.rows for row in rows_of_step(run, step)]).astype("int64"))
 
 
 def check_rows(run, rows, name):
@@ -110,7 +115,7 @@ def train(run, rows, keep, name="model"):
     kept, references, averages, history = set(run.kept_steps()), set(run.reference_steps()), {}, []
     with progress(run.steps * run.batch_rows * predictions, "tokens", f"train {name} on cpu") as bar:
         for step in range(1, run.steps + 1):
-            tokens = rows_of_step(run, rows, step)
+            tokens = tokens_of_step(run, rows, step)
             loss, _ = training.update(tokens[:, :-1], tokens[:, 1:])
             if not math.isfinite(loss):
                 raise InputError(f"training.{name}", f"loss {loss} at step {step}", "Lower learning_rate or raise warmup_steps")

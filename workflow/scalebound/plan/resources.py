@@ -12,7 +12,7 @@ from scalebound.artifacts.provenance import read_json
 from scalebound.errors import InputError
 from scalebound.plan.plan import hub_file
 from scalebound.plan.rule import SHORT
-from scalebound.plan.run_costs import Cost, Work, estimate
+from scalebound.plan.run_costs import STORED_BYTES, Cost, Work, estimate
 from scalebound.plan.stages.checkpoints import ARCHITECTURE, weight_files
 
 # snakemake twice (the job's shell, and the step that began it) and a process with torch: 1.2 GB at most where it was measured
@@ -27,7 +27,6 @@ DEVICE_BYTES = 40e9  # memory of one GPU; a model that needs more is spread over
 # of a checkpoint of which nothing is known yet
 UNKNOWN_PARAMETERS = 1_000_000_000
 VOCABULARY = 50_304
-STORED_BYTES = 2  # of a parameter in the files of a released checkpoint
 SCORING = ("score", "score-references", "references")
 QUANTIZING = ("quantize", "compress")
 HOLD_A_MODEL = ("encode", "decode", "certify", "resolve", "history", "true-risk")
@@ -108,7 +107,7 @@ def _runs_in(stage, rule, wildcards):
     if stage == "train":
         return 1
     code = rule.settings(wildcards)["code"]
-    return 4 if code is None else 4 + 2 ** code["bits"]
+    return 5 if code is None else 5 + 2 ** code["bits"]
 
 
 def model_request(stage, cost, scoring):

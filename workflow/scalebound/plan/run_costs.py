@@ -5,7 +5,7 @@ from dataclasses import dataclass
 BYTES = {"float32": 4, "bfloat16": 2}
 # share of the matrix-product rate that forward passes of transformers reach
 EFFICIENCY = 0.4
-STORED = 2  # bytes of a weight in the files of released checkpoints
+STORED_BYTES = 2  # of a parameter in the files of a released checkpoint
 MOMENTS = 4  # matrices of the size of the largest second moment: itself, its factor in two steps, and those of the block's other layers
 BLOCK = 5  # a decoder block's weights, in largest matrices of one
 COPIES = 3  # of the largest matrix while it is rounded
@@ -100,7 +100,7 @@ def _quantize_memory(parameters, widths, coded, row_tokens, calibrated):
     around = [_entries(p["shape"]) for p in parameters if vocabulary in p["shape"]]
     largest = max((_entries(p["shape"]) for p in parameters if vocabulary not in p["shape"]), default=0)
     moments, states = MOMENTS * 8 * max(widths) ** 2, 4 * calibrated * max(around) // vocabulary
-    rounding = int(OVERHEAD * ((STORED + 1) * total + 4 * (sum(around) + BLOCK * largest + COPIES * max(around))) + moments + states)
+    rounding = int(OVERHEAD * ((STORED_BYTES + 1) * total + 4 * (sum(around) + BLOCK * largest + COPIES * max(around))) + moments + states)
     if coded:
         rounding = max(rounding, int(OVERHEAD * 4 * total + moments))
     tuned = [quantizer for quantizer in coded if quantizer.tuning.share_of_training]

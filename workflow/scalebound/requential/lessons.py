@@ -13,7 +13,7 @@ import torch
 from scalebound.corpus.tokenizer import END_OF_DOCUMENT_ID
 from scalebound.errors import InputError
 from scalebound.models.flat_weights import FlatWeights
-from scalebound.models.training import Training, build_model, check_rows, rows_of_step
+from scalebound.models.training import Training, build_model, check_rows, tokens_of_step
 from scalebound.progress import progress
 
 
@@ -50,7 +50,7 @@ def lessons(steps, share, least):
 
 
 def teach(run, steps, rows, settings, source, name):
-    """(the trained student, list of `Taught`) after `steps` steps; `settings` is a configuration.studies.Requential.
+    """(the trained student, list of `Taught`) after `steps` steps; `settings` has lesson_share and least_lesson (configuration.studies.Requential).
 
     `source.batches(teacher's model, student's model, lesson)` yields (inputs, targets), int64 [batch_rows, row_tokens - 1], for each step
     of a lesson, asked for when the student has done the steps before. `source.whole_rows`: whether the first tokens are the teacher's too.
@@ -88,7 +88,7 @@ def _check_run(run, rows, name):
 
 def _attend(teacher, rows, lesson):
     """The teacher's own steps of a lesson; the mean loss before each (nats)."""
-    tokens = (rows_of_step(teacher.run, rows, step) for step in lesson)
+    tokens = (tokens_of_step(teacher.run, rows, step) for step in lesson)
     return [teacher.update(batch[:, :-1], batch[:, 1:])[0] for batch in tokens]
 
 

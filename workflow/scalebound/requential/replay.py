@@ -16,7 +16,7 @@ import torch
 
 from scalebound.corpus.tokenizer import END_OF_DOCUMENT_ID
 from scalebound.errors import InputError
-from scalebound.models.training import Training
+from scalebound.models.training import Training, rows_of_step
 from scalebound.oracle.generation import pick, roomy_cache
 from scalebound.quantization.packing import pack, packed_size, unpack
 
@@ -31,7 +31,7 @@ class Coder:
 
     def batches(self, teacher, student, lesson):
         for step in lesson:
-            yield self._batch(teacher, student, _rows_of(step, self.run))
+            yield self._batch(teacher, student, rows_of_step(self.run, step))
 
     def message(self):
         return pack(np.concatenate(self.indices), self.settings.bits)
@@ -61,7 +61,7 @@ def replay(message, run, steps, row_tokens, vocab_size, settings):
     if len(message) != packed_size(count, settings.bits):
         raise InputError("message", f"{len(message)} bytes, {count} numbers of {settings.bits} bits take {packed_size(count, settings.bits)}", "Make it again")
     for step, chosen in enumerate(unpack(message, count, settings.bits).reshape(steps, blocks, run.batch_rows), start=1):
-        student.update(*_decoded(student.model, _rows_of(step, run), chosen.astype(np.int64), row_tokens, settings))
+        student.update(*_decoded(student.model, rows_of_step(run, step), chosen.astype(np.int64), row_tokens, settings))
     return student
 
 
@@ -71,11 +71,6 @@ def _decoded(student, ids, chosen, row_tokens, settings):
     for indices, (tokens, _) in zip(chosen, written.blocks(), strict=True):
         written.keep(tokens, indices)
     return written.pair()
-
-
-def _rows_of(step, run):
-    """Numbers of the rows of a step, by which their randomness is told apart."""
-    return range((step - 1) * run.batch_rows, step * run.batch_rows)
 
 
 class _Candidates:

@@ -9,7 +9,7 @@ hypotheses (theory.md, section 4) asks for one that was fixed before. That lengt
 import numpy as np
 import torch
 
-from scalebound.models.training import rows_of_step
+from scalebound.models.training import rows_of_step, tokens_of_step
 from scalebound.oracle.generation import draw_rows, pick, row_uniforms
 from scalebound.requential.lessons import logits_of
 
@@ -29,8 +29,7 @@ class WholeRows:
 
     def uniforms(self, lesson):
         """float64 [rows of the lesson, row_tokens]: each row's are its own, whatever the lessons."""
-        ids = range((lesson[0] - 1) * self.run.batch_rows, lesson[-1] * self.run.batch_rows)
-        return np.stack([row_uniforms(self.seed, row, self.rows.row_tokens) for row in ids])
+        return np.stack([row_uniforms(self.seed, row, self.rows.row_tokens) for step in lesson for row in rows_of_step(self.run, step)])
 
 
 class PlacesOfTheStream(WholeRows):
@@ -40,7 +39,7 @@ class PlacesOfTheStream(WholeRows):
 
     def batches(self, teacher, student, lesson):
         for step, uniforms in zip(lesson, self.uniforms(lesson).reshape(len(lesson), self.run.batch_rows, -1)):
-            inputs = rows_of_step(self.run, self.rows, step)[:, :-1]
+            inputs = tokens_of_step(self.run, self.rows, step)[:, :-1]
             probabilities = torch.softmax(logits_of(teacher, inputs).float(), -1)
             # the first uniform of a row is for its first token, which is given here
             targets = pick(probabilities.flatten(0, 1).numpy(), uniforms[:, 1:].ravel())

@@ -71,16 +71,22 @@ def rules(plan):
             vouches={"decoded": ("config", "weights")},
         ),
         score(plan, "score_quantized", f"{QUANTIZER}/score", DECODED, windows_of("score"), beside_references=True),
-        Rule(
-            "bound",
-            "bound",
-            inputs={"model": RESOLVED, "code": CODE, "windows": windows_of("score"), "scores": SCORES, "quantized_scores": QUANTIZED_SCORES}
-            | {"heldout": lambda w: [HELDOUT_SCORES.format(**vars(w))] if plan.row(w.family, w.slug).stream in plan.streams_of_kind("wheels") else []},
-            outputs={"out": BOUNDS},
-            record=f"{QUANTIZER}/bound/run.json",
-            settings=lambda w: plan.config.bound.model_dump() | {"quantizer": w.quantizer, "starts": plan.config.certificate.starts[1:]},
-        ),
+        bound(plan, "bound", QUANTIZER, CODE, QUANTIZED_SCORES, lambda w: w.quantizer),
     ]
+
+
+def bound(plan, name, folder, code, scores, quantizer, constraints=None):
+    """The rule that bounds what was scored at `scores`, whose length is in `code`; `quantizer` is a function of the wildcards: what it is called."""
+    return Rule(
+        name,
+        "bound",
+        inputs={"model": RESOLVED, "code": code, "windows": windows_of("score"), "scores": SCORES, "quantized_scores": scores}
+        | {"heldout": lambda w: [HELDOUT_SCORES.format(**vars(w))] if plan.row(w.family, w.slug).stream in plan.streams_of_kind("wheels") else []},
+        outputs={"out": f"{folder}/bound/bounds.json"},
+        record=f"{folder}/bound/run.json",
+        settings=lambda w: plan.config.bound.model_dump() | {"quantizer": quantizer(w), "starts": plan.config.certificate.starts[1:]},
+        constraints=constraints or {},
+    )
 
 
 def papers(plan, path):

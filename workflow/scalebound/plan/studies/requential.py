@@ -10,9 +10,9 @@ Sources are rows and stream, and the names of the codes by which rows are really
 """
 
 from scalebound.plan.rule import CHECKPOINT, Rule, alternatives
-from scalebound.plan.stages.checkpoints import HELDOUT_SCORES, RESOLVED, SCORES, score, windows_of
+from scalebound.plan.stages.checkpoints import score, windows_of
 from scalebound.plan.stages.family import table
-from scalebound.plan.stages.quantizers import BOUNDS
+from scalebound.plan.stages.quantizers import BOUNDS, bound
 from scalebound.plan.studies.trajectory import rows_along
 from scalebound.plan.study import Study
 from scalebound.requential.lengths import quantizer_of
@@ -24,21 +24,13 @@ STUDENT_SCORES, STUDENT_BOUNDS = f"{SOURCE}/score/scores.parquet", f"{SOURCE}/bo
 
 
 def rules(plan):
-    heldout = lambda w: [HELDOUT_SCORES.format(**vars(w))] if plan.row(w.family, w.slug).stream in plan.streams_of_kind("wheels") else []  # noqa: E731
+    codes = plan.config.studies.requential.codes
     students = lambda path, codes=False: lambda w: [path.format(family=w.family, slug=s, source=source) for s, source in students_of(plan, w.family, codes)]  # noqa: E731
     return [
         _student(plan, "teach", ("rows", "stream"), {}),
-        _student(plan, "send", plan.config.studies.requential.codes, {"out_message": f"{FOLDER}/student.bin"}),
+        _student(plan, "send", codes, {"out_message": f"{FOLDER}/student.bin"}),
         score(plan, "score_student", f"{SOURCE}/score", STUDENT, windows_of("score"), beside_references=True),
-        Rule(
-            "bound_student",
-            "bound",
-            inputs={"model": RESOLVED, "code": CODE, "windows": windows_of("score"), "scores": SCORES, "quantized_scores": STUDENT_SCORES, "heldout": heldout},
-            outputs={"out": STUDENT_BOUNDS},
-            record=f"{SOURCE}/bound/run.json",
-            settings=lambda w: plan.config.bound.model_dump() | {"quantizer": quantizer_of(w.source), "starts": plan.config.certificate.starts[1:]},
-            constraints={"source": alternatives(("rows", *plan.config.studies.requential.codes))},
-        ),
+        bound(plan, "bound_student", SOURCE, CODE, STUDENT_SCORES, lambda w: quantizer_of(w.source), {"source": alternatives(("rows", *codes))}),
         table(
             "requential",
             "requential.csv",
@@ -65,7 +57,7 @@ def rules(plan):
 def students_of(plan, family, codes=False):
     """[(slug, source)] of the students of a family's runs; with `codes`, of those whose length is that of a code."""
     settings = plan.config.studies.requential
-    found = [(row.slug, source) for row in _teachers(plan, family) for source in (*settings.sources, *settings.sent.get(row.slug, ()))]
+    found = [(row.slug, source) for row in _teachers(plan, family) for source in (*settings.sources, *settings.sent.get(row.repo, ()))]
     return [(slug, source) for slug, source in found if not codes or source != "stream"]
 
 
