@@ -127,7 +127,7 @@ def ordered(local, tmp_path, monkeypatch):
     inside = local.copy(tmp_path / "workspace")
     monkeypatch.chdir(inside.folder)
     common, own = (yaml.safe_load(inside.path(path).read_text()) for path in ("config/config.yaml", CONFIG))
-    plan = Plan.from_configuration({**common, **own, "training": {}, "published": {}})
+    plan = Plan.from_configuration({**common, **own, "training": {}, "published": {}, "studies": {"run": []}})
     wildcards = SimpleNamespace(family="ordered", slug="single", draw="score", stream="ordered")
     for name in ("resolve_stream", "resolve", "sample", "score"):
         (rule,) = (rule for rule in plan.rules if rule.name == name)
