@@ -1,6 +1,7 @@
 """`scalebound verify` on a sound certificate, and on certificates that somebody made to say less than they may."""
 
 import json
+import re
 import shutil
 
 import numpy as np
@@ -35,6 +36,15 @@ def test_a_sound_certificate_is_verified_by_file_and_by_folder(finished, capsys,
         assert status == 0, out
         assert "26 windows scored again on cpu" in out
         assert "verified: files, code length, windows, choices, decoded model" in out
+
+
+def test_which_windows_are_scored_again_is_drawn_anew_and_can_be_repeated(forged, capsys):
+    """A default seed would tell a forger which windows to leave alone."""
+    said = [verify(forged.folder, capsys, "--device", "cpu", "--share", "0.02")[1] for _ in range(2)]
+    first, second = (re.search(r"--seed (\d+)", out).group(1) for out in said)
+    assert first != second
+    again = verify(forged.folder, capsys, "--device", "cpu", "--share", "0.02", "--seed", first)[1]
+    assert again.splitlines() == said[0].splitlines()[1:]
 
 
 def test_verifying_needs_the_folder_alone(forged, capsys):

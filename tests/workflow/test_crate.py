@@ -45,7 +45,7 @@ def test_it_reads_back(crated):
     assert crate.mainEntity["programmingLanguage"]["name"] == "Snakemake"
     assert crate.root_dataset["license"].id == "https://spdx.org/licenses/MIT"
     assert "smoke" in crate.name
-    assert "estimate" in crate.description
+    assert "(kind: certificate, estimate)" in crate.description
 
 
 def test_there_is_an_action_for_each_record_and_one_for_the_run(graph, records):

@@ -61,6 +61,7 @@ ENCODINGS = {
     ".yaml": "application/yaml",
 }
 TYPES = {bool: "Boolean", int: "Integer", float: "Float", str: "Text"}
+VALUES = ("bounds.json", "certificate.json")  # which say of themselves what kind of statement they are
 USAGE = {"wall_s": "SEC", "cpu_s": "SEC", "peak_rss_bytes": "BYTE", "peak_cuda_bytes": "BYTE"}
 DETERMINING = ("device", "dtype", "threads")  # facts of an identity that the job chose, beside its settings
 
@@ -163,8 +164,8 @@ class _Description:
         self.crate.metadata["conformsTo"] = [{"@id": f"https://w3id.org/ro/crate/{VERSION}"}, {"@id": list(PROFILES)[-1]}]
 
     def kinds(self):
-        """What the bounds call themselves: an estimate must not pass for a certificate here either."""
-        bounds = [path for job in self.jobs if job.stage == "bound" for path in job.outputs if path.endswith(".json")]
+        """What the bounds call themselves, certificates among them: an estimate must not pass for a certificate here either."""
+        bounds = [path for job in self.jobs if job.stage in ("bound", "certify") for path in job.outputs if PurePosixPath(path).name in VALUES]
         return {read_json(self.results / path).get("kind", "unknown") for path in bounds}
 
     def files_note(self):

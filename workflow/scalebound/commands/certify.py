@@ -22,7 +22,7 @@ COPIES = {"model.sbq": "message", "architecture.json": "architecture", "windows.
 REFERENCES = "references.safetensors"  # the averages of a run that was trained here; nothing where none have to travel
 SAMPLING = "unbiased"  # of the windows of every certificate: a uniform draw of what the checkpoint saw
 SCORED = ("dtype", "device", "windows_per_batch", "packages", "causality")  # what a certificate says of its scores, from their identity
-HOLDS_FOR = "the mean conditional risk of the decoded, smoothed model over the training stream of the checkpoint"
+HOLDS_FOR = "the mean conditional risk of the decoded, smoothed model over the training stream of the checkpoint; of each in `also`, over what begins at `from`"
 
 
 class Settings(Certificate):

@@ -171,7 +171,7 @@ def _print_totals(console, scoring, costs, device, rates):
     )
     largest = max(cost.quantize_memory_bytes for cost in costs)
     if device.type == "cuda" and largest > files.device_memory():
-        console.print(f"notice: {largest / 1e9:.0f} GB to quantize do not fit into one device's memory; with several, models are spread over them")
+        console.print(f"notice: {largest / 1e9:.0f} GB to quantize do not fit into one device's memory, and `quantize` uses one: run on a larger device")
 
 
 def _done(quantizers, folder):

@@ -8,6 +8,7 @@ since a choice that looked at the rest would make the bound void. Exit status 0,
 """
 
 import math
+import secrets
 import tempfile
 from fractions import Fraction
 from pathlib import Path, PurePosixPath
@@ -31,7 +32,7 @@ from scalebound.progress import progress
 GROUP = "bounds and certificates"
 EXAMPLE = "results/ladder/ladder-20k/quantizers/coded/certificate"
 
-SHARE, TOLERANCE, SEED = 0.05, 2e-3, 0
+SHARE, TOLERANCE = 0.05, 2e-3
 CHOICE_TOLERANCE = 1e-4  # relative; where a search ends depends on the last bits of sums, and the forecast is flat there
 INPUTS = COPIES | {"scores.parquet": "scores", REFERENCES: "averages"}
 CERTIFICATE = "certificate.json"
@@ -41,12 +42,16 @@ CHECKED = "files, code length, windows, choices, decoded model, scores of the sh
 def add_arguments(parser):
     parser.add_argument("certificate", help="certificate.json, its folder, an archive (.zip) of `scalebound release`, or a folder that holds several")
     parser.add_argument("--share", type=float, default=SHARE, help="share of the windows that are scored again")
-    parser.add_argument("--seed", type=int, default=SEED, help="which windows: their draw")
+    parser.add_argument("--seed", type=int, help="which windows: their draw; without it one that nobody could know before, which is printed")
     parser.add_argument("--tolerance", type=float, default=TOLERANCE, help="nats by which a token's loss or entropy may differ on another machine")
     parser.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda"])
 
 
 def run(arguments):
+    if arguments.seed is None:
+        # whoever made the certificate must not know which windows are going to be scored again
+        arguments.seed = secrets.randbelow(2**32)
+        print(f"windows to score again: --seed {arguments.seed}")
     given = Path(arguments.certificate)
     if given.suffix.lower() == archive.ENDING and not given.is_dir():
         with archive.unpacked(given) as (folder, digests):

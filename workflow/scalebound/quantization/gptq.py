@@ -70,6 +70,11 @@ def quantize_parts(weight, use, moments, bits, group=0, damping=0.01, block=BLOC
 
 def _solve(weights, scales, zeros, hessian, bits, damping, block):
     """(codes, damping used) of `weights` [rows, columns] on grids of the same shape."""
+
+    def nearest(column, scale, zero):
+        found = grid.round_to(column, scale, zero, bits)
+        return found, (found - zero) * scale
+
     hessian = hessian.double()
     order = torch.argsort(hessian.diagonal(), descending=True, stable=True)
     factor, used = inverse_factor(hessian, damping, order)
@@ -77,7 +82,7 @@ def _solve(weights, scales, zeros, hessian, bits, damping, block):
     rows = max(1, ENTRIES // weights.shape[1])
     for target, *ends in zip(*(x.split(rows) for x in (codes, weights, scales, zeros))):
         ordered, *grids = (x[:, order].to(weights.dtype) for x in ends)
-        target[:, order] = _round_columns(ordered, *grids, factor, bits, block).to(torch.uint8)
+        target[:, order] = round_columns(ordered, grids, factor, nearest, block).to(torch.uint8)
     return codes, used
 
 
@@ -111,17 +116,22 @@ def _damped(hessian, value, order):
     return damped
 
 
-def _round_columns(weights, scales, zeros, factor, bits, block):
-    """Codes of `weights` with columns in rounding order; updates within a block at once, beyond it block by block."""
+def round_columns(weights, grids, factor, nearest, block):
+    """Codes of `weights` [rows, columns], columns in rounding order; the error of each is spread over those after it.
+
+    `weights` becomes what each weight was just before it was rounded. `grids` are tensors of its shape; nearest(column, its part of each)
+    gives a column's codes and what they stand for. Updates are made within a block at once, beyond it block by block.
+    """
     codes = torch.empty_like(weights)
     for start in range(0, weights.shape[1], block):
         stop = min(start + block, weights.shape[1])
-        errors = torch.empty_like(weights[:, start:stop])
-        for j in range(start, stop):
-            codes[:, j] = grid.round_to(weights[:, j], scales[:, j], zeros[:, j], bits)
-            rounded = (codes[:, j] - zeros[:, j]) * scales[:, j]
-            error = (weights[:, j] - rounded) / factor[j, j]
-            weights[:, j:stop] -= error[:, None] * factor[j, j:stop]
-            errors[:, j - start] = error
-        weights[:, stop:] -= errors @ factor[start:stop, stop:]
+        # columns as rows: down a column of a large matrix each entry lies in a cache line of its own
+        latent, *parts = (x[:, start:stop].T.contiguous() for x in (weights, *grids))
+        within, chosen, errors = factor[start:stop, start:stop], torch.empty_like(latent), torch.empty_like(latent)
+        for j, grid_of_column in enumerate(zip(*parts)):
+            chosen[j], rounded = nearest(latent[j], *grid_of_column)
+            errors[j] = (latent[j] - rounded) / within[j, j]
+            latent[j + 1 :] -= within[j, j + 1 :, None] * errors[j]
+        codes[:, start:stop], weights[:, start:stop] = chosen.T, latent.T
+        weights[:, stop:] -= errors.T.contiguous() @ factor[start:stop, stop:]
     return codes

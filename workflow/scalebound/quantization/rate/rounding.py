@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import torch
 
-from scalebound.quantization.gptq import inverse_factor
+from scalebound.quantization.gptq import inverse_factor, round_columns
 
 BLOCK = 128
 
@@ -36,20 +36,11 @@ class Order:
         """
         codes, latent = (torch.empty(steps.shape, dtype=torch.float64, device=self.factor.device) for _ in range(2))
         order = self.columns
-        codes[:, order], latent[:, order] = _round_columns(weights.double()[:, order], steps[:, order], self.factor, block)
+        ordered = weights.double()[:, order]
+        codes[:, order], latent[:, order] = round_columns(ordered, [steps[:, order]], self.factor, _nearest, block), ordered
         return codes, latent
 
 
-def _round_columns(weights, steps, factor, block):
-    codes, latent = torch.empty_like(weights), torch.empty_like(weights)
-    for start in range(0, weights.shape[1], block):
-        stop = min(start + block, weights.shape[1])
-        errors = torch.empty_like(weights[:, start:stop])
-        for j in range(start, stop):
-            latent[:, j] = weights[:, j]
-            codes[:, j] = torch.round(weights[:, j] / steps[:, j])
-            error = (weights[:, j] - codes[:, j] * steps[:, j]) / factor[j, j]
-            weights[:, j:stop] -= error[:, None] * factor[j, j:stop]
-            errors[:, j - start] = error
-        weights[:, stop:] -= errors @ factor[start:stop, stop:]
-    return codes, latent
+def _nearest(column, step):
+    codes = torch.round(column / step)
+    return codes, codes * step
