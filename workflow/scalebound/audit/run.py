@@ -53,13 +53,13 @@ def audit(results, workers=None, numbers=True):
         raise InputError(results, "no family with a config.json", "Run snakemake first")
     jobs = [job for family, plan in plans.items() for job in plan.jobs_of(family, *_studies_made(folder, family))]
     jobs = list({job.record: job for job in jobs}.values())
-    _check_chain(jobs, folder, outcome)
+    check_chain(jobs, folder, outcome)
     for family, plan in plans.items():
         outcome.findings += weights_of_another_step(plan, family, folder)
     if len(plans) == len(outcome.families):
         outcome.findings += chain.orphans(jobs, folder)
     if numbers:
-        _check_numbers(jobs, folder, outcome, workers or os.cpu_count() or 1)
+        check_numbers(jobs, folder, outcome, workers or os.cpu_count() or 1)
     outcome.findings = sorted(set(outcome.findings))
     outcome.notes += [f"{name}: left by the system, no result depends on it" for name in folder.below[1]]
     return outcome
@@ -95,7 +95,8 @@ def weights_of_another_step(plan, family, folder):
     return [Finding(names[other], "weights of its own step", f"{digest}, also in {names[one]}", repair) for one, other, digest in shared]
 
 
-def _check_chain(jobs, folder, outcome):
+def check_chain(jobs, folder, outcome):
+    """Add to an `Audit` what is wrong with hashes and identities of the jobs' files, and their lines of the manifest."""
     with progress(len(jobs), "jobs", "audit: hashes and identities") as bar:
         for job in jobs:
             findings, older = chain.check_job(job, folder)
@@ -108,7 +109,7 @@ def _check_chain(jobs, folder, outcome):
             bar.update(1)
 
 
-def _check_numbers(jobs, folder, outcome, workers):
+def check_numbers(jobs, folder, outcome, workers):
     """Check and recompute what rests on files that are all there; a number from altered files is a finding in its own right."""
     complete = [job for job in jobs if all(map(folder.exists, job.outputs)) and all(map(folder.exists, _inside(job)))]
     for job in complete:
