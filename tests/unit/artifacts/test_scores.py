@@ -2,9 +2,11 @@
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
-from scalebound.artifacts.parquet import write_parquet
+from scalebound.artifacts.parquet import read_in_parts, write_parquet
+from scalebound.artifacts.provenance import KEY
 from scalebound.artifacts.scores import read_scores
 from scalebound.errors import InputError
 
@@ -57,3 +59,16 @@ def test_a_missing_or_damaged_file_is_refused(tmp_path):
     path.unlink()
     with pytest.raises(InputError):
         read_scores(path)
+
+
+def test_reading_in_parts_holds_a_part_whatever_the_file_holds(tmp_path):
+    """Noise, so that the file is as large as its columns; a row group is as many rows as are written at once."""
+    path, rows, groups = tmp_path / "large.parquet", 2**18, 16
+    noise = np.random.default_rng(0).random(rows)
+    with pq.ParquetWriter(path, pa.schema({"noise": pa.float64()}, metadata={KEY: b'{"stage": "score"}'})) as writer:
+        for _ in range(groups):
+            writer.write_table(pa.table({"noise": noise}, schema=writer.schema))
+    before, most = pa.total_allocated_bytes(), 0
+    for part in read_in_parts(path, ["noise"], rows // 4):
+        most = max(most, pa.total_allocated_bytes() - before - part.nbytes)
+    assert most < 3 * noise.nbytes < path.stat().st_size / 4

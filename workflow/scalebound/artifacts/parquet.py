@@ -62,7 +62,8 @@ def read_in_parts(path, columns, rows):
 @contextlib.contextmanager
 def _opened(path):
     try:
-        with pq.ParquetFile(path) as file:
+        # buffers that are filled ahead are kept until the file is closed: all of it, in the end
+        with pq.ParquetFile(path, pre_buffer=False) as file:
             _check_size(path, file.metadata)
             yield file
     except FileNotFoundError:
