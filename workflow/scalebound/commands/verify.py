@@ -51,7 +51,6 @@ def run(arguments):
     if arguments.seed is None:
         # whoever made the certificate must not know which windows are going to be scored again
         arguments.seed = secrets.randbelow(2**32)
-        print(f"windows to score again: --seed {arguments.seed}")
     given = Path(arguments.certificate)
     if given.suffix.lower() == archive.ENDING and not given.is_dir():
         with archive.unpacked(given) as (folder, digests):
@@ -84,6 +83,7 @@ def _verify_all(folder, found, where, arguments):
     """The certificates in `found`, names of folders in `folder`, one line each; `where` is what the user calls it."""
     if not found:
         raise InputError(where, f"no {CERTIFICATE} in it", "Nothing in it claims to be certified: its numbers are estimates")
+    print(f"windows to score again: --seed {arguments.seed}")
     wrong = 0
     for place, name in enumerate(found, start=1):
         value, problems = _value_and_problems(folder, name, arguments)
@@ -111,6 +111,7 @@ def _value_and_problems(folder, name, arguments):
 def _verify_one(folder, arguments):
     certificate = read_certificate(folder / CERTIFICATE)
     print(f"verifying {folder}: {certificate.get('value')} nats per token, {certificate.get('holds_for')}")
+    print(f"windows to score again: --seed {arguments.seed}")
     problems = _problems(folder, certificate, arguments, say=print)
     for problem in problems:
         print(f"  {problem}")
