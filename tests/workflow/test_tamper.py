@@ -16,8 +16,7 @@ from snakemake.utils import update_config
 from workspace import ROOT
 
 from scalebound.artifacts.provenance import file_sha256, record_digest
-from scalebound.audit import checks
-from scalebound.audit.chain import Folder, check_job
+from scalebound.audit.chain import Folder
 from scalebound.audit.run import Audit, audit, check_chain, check_numbers
 from scalebound.plan.plan import Plan
 
@@ -85,12 +84,7 @@ def forge_certificate(workspace, attack):
 
 
 def findings_of_certificate(workspace):
-    """What the audit finds about the jobs of the certificate's folder, by the checks that it makes of every job."""
-    folder = Folder(workspace.folder)
-    jobs = [job for job in expected_jobs(workspace) if job.record.startswith(CERTIFICATE)]
-    found = [finding for job in jobs for finding in check_job(job, folder)[0]]
-    (certify,) = (job for job in jobs if job.stage == "certify")
-    return found + checks.check_certificate(certify, folder)
+    return findings_of(workspace, f"{CERTIFICATE}/certificate.json", f"{CERTIFICATE}/scores.parquet")
 
 
 def flip_byte(path, place=0.5):

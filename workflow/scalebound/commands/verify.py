@@ -334,9 +334,10 @@ def _references_again(folder, certificate, model, config, chosen, arguments, say
     averages = folder / REFERENCES if history.averages else None
     dtype, inputs = certificate["scored"]["dtype"], tokens.shape[1] - 1
     references = References(history, where, averages, {"folder": config}, model.device, dtype, inputs)
-    groups = ((np.flatnonzero(steps[chosen] == step), model) for step, model in references.models(np.unique(steps[chosen]).tolist()))
+    used = np.unique(steps[chosen])
+    groups = ((np.flatnonzero(steps[chosen] == step), model) for step, model in references.models(used.tolist()))
     stated = pairs.reference_nll[chosen], [column[chosen] for column in pairs.largest]
     words = f"scoring {len(chosen)} windows beside their references again"
     found = differences(model, groups, tokens[chosen], stated, pairs.alphas, arguments.seed, words)
-    say(f"the same windows beside {len(np.unique(steps[chosen]))} references: " + ", ".join(f"{what} by {size:.2g} nats" for what, size in found.items()))
+    say(f"{len(chosen)} windows scored again beside {len(used)} references: " + ", ".join(f"{what} by {size:.2g} nats" for what, size in found.items()))
     return found

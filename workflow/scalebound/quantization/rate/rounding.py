@@ -4,9 +4,7 @@ from dataclasses import dataclass
 
 import torch
 
-from scalebound.quantization.gptq import inverse_factor, round_columns
-
-BLOCK = 128
+from scalebound.quantization.gptq import BLOCK, inverse_factor, round_columns
 
 
 @dataclass(frozen=True)
@@ -21,7 +19,7 @@ class Order:
         """For `hessian` [columns, columns] per token; a column without inputs comes last, with the largest deviation."""
         hessian = hessian.double()
         order = torch.argsort(hessian.diagonal(), descending=True, stable=True)
-        return cls(order, inverse_factor(hessian[order][:, order], damping)[0])
+        return cls(order, inverse_factor(hessian, damping, order)[0])
 
     def deviations(self):
         """The conditional deviation of each column's input, the diagonal of U, in the columns' own order."""
