@@ -99,6 +99,16 @@ class Slurm:
         _wait(lambda: (job, "PENDING") in {(known, state) for known, state, *_ in self.jobs()}, f"job {job} is queued again")
         self._control("update", f"JobId={job}", "StartTime=now")
 
+    @contextlib.contextmanager
+    def held(self):
+        """Within it no job begins."""
+        nodes = f"NodeName={','.join(self.states())}"
+        self._control("update", nodes, "State=DRAIN", "Reason=held")
+        try:
+            yield
+        finally:
+            self._control("update", nodes, "State=RESUME")
+
     def states(self):
         """{node: its state}."""
         said = subprocess.run(["sinfo", "-h", "-N", "-o", "%N %T"], capture_output=True, text=True).stdout

@@ -156,10 +156,13 @@ def test_jobs_of_a_node_that_dies_run_again(slurm, submit, workspace):
 
 def test_a_second_call_is_refused_and_an_interrupted_one_goes_on(slurm, submit, workspace):
     """Ctrl-C takes the jobs out of the queue, and the same call again does them."""
-    first = submit("--", CONFIG, LAW)
+    # the call must not come to its end before the other one has asked
+    with slurm.held():
+        first = submit("--", CONFIG, LAW)
+        wait_for(lambda: slurm.jobs("PENDING"), first)
+        second = submit("--", LAW)
+        refused = second.communicate()[0]
     wait_for(lambda: slurm.jobs("RUNNING"), first)
-    second = submit("--", LAW)
-    refused = second.communicate()[0]
     assert second.returncode == 1
     assert "Directory cannot be locked" in refused
     assert "--unlock" in refused
