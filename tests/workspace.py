@@ -50,7 +50,8 @@ class Workspace:
     def snakemake(self, *arguments, config="config/smoke.yaml", env=None):
         # `--configfile` takes every word up to the next option: targets stand before it, or behind `--`
         place = arguments.index("--") if "--" in arguments else len(arguments)
-        command = [sys.executable, "-m", "snakemake", "--cores", "2", *arguments[:place], "--configfile", config, *arguments[place:]]
+        options = ("--cores", "2", "--max-jobs-per-timespan", "100/100ms")  # it ends that span after its last job: seconds in the profile
+        command = [sys.executable, "-m", "snakemake", *options, *arguments[:place], "--configfile", config, *arguments[place:]]
         return subprocess.run(command, cwd=self.folder, capture_output=True, text=True, env=env)
 
     def scalebound(self, *arguments, env=None):
