@@ -30,7 +30,7 @@ def draw(table):
         panels[1][1].set_title("gaps over all positions from there on")
         for line, label in (("-", "online bound (D)"), (":", "without references (G)"), ("--", "online-to-batch")):
             panels[1][1].plot([], [], color="#555555", linestyle=line, label=label)
-        panels[0][0].legend()
+        panels[1][0].legend(loc="lower left", ncols=2)  # whose curves leave the lower half free
         panels[1][1].legend()
         for axes in (panels[0][0], *panels[1]):
             axes.set_ylim(bottom=0)

@@ -50,7 +50,7 @@ def _documents(axes, table, trivial):
         return
     above = known["document_bound"] > ROOM * trivial
     places = np.where(above, 0.97 * ROOM * trivial, known["document_bound"])
-    axes.plot(known["n_params"], places, marker="^", label="bound for documents (estimate)", **look)
+    axes.plot(known["n_params"], places, marker="^", label="bound for documents (estimate, in nats)", **look)
     for size, place, value, vacuous in zip(known["n_params"], places, known["document_bound"], above):
         if vacuous:
-            axes.annotate(f"{value:.0f} nats", (size, place), textcoords="offset points", xytext=(0, -5), ha="center", va="top", fontsize=8)
+            axes.annotate(f"{value:.0f}", (size, place), textcoords="offset points", xytext=(0, -5), ha="center", va="top", fontsize=8)

@@ -66,7 +66,7 @@ def _measured(axes, table):
     if law:
         dense, middle = np.geomspace(sizes.min(), sizes.max(), 200), np.exp(np.log(sizes).mean())
         curve = law[0] + law[1] * (dense / middle) ** -law[2]
-        text = f"${law[0]:.2f} {'+' if law[1] >= 0 else '-'} {abs(law[1]):.2f}\\,(N/\\mathrm{{{short_count(middle)}}})^{{-{law[2]:.2f}}}$"
+        text = f"${law[0]:.2f} {'+' if law[1] >= 0 else '-'} {abs(law[1]):.2g}\\,(N/\\mathrm{{{short_count(middle)}}})^{{-{law[2]:.2f}}}$"
         axes.plot(dense, curve, color=style.BLACK, linestyle="--", label=f"least squares: {text}")
     style.parameter_axis(axes, table["n_params"])
 

@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import json
+import math
 import os
 from contextlib import contextmanager
 
@@ -23,6 +24,7 @@ LINE_DASHES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)))
 LEAST_TOKENS_PER_PARAM = 0.5  # where curves of training begin to be drawn: before, models only learn how often tokens occur
 ALONE = ("png", "pdf", "svg")
 WIDTH = 4.8  # inches: between one and two columns of a paper
+LABEL_WIDTH = 0.18  # that a size takes on a narrow axis, as a share of it
 
 _RC = {
     "font.size": 9,
@@ -96,9 +98,13 @@ def package_version(name):
 
 
 def parameter_axis(axes, counts):
-    """Logarithmic axis of parameters with one readable tick for each model."""
+    """Logarithmic axis of parameters with one readable tick for each size: a label that would run into the one before it stands lower."""
+    sizes, labels = sorted(set(counts)), []
+    for before, size in zip([0, *sizes], sizes):
+        crowded = labels and math.log(size / before) < LABEL_WIDTH * math.log(sizes[-1] / sizes[0]) and not labels[-1].startswith("\n")
+        labels.append(("\n" if crowded else "") + short_count(size))
     axes.set_xscale("log")
-    axes.set_xticks(sorted(counts), [short_count(n) for n in sorted(counts)])
+    axes.set_xticks(sizes, labels)
     axes.xaxis.set_minor_locator(mpl.ticker.NullLocator())
     axes.set_xlim(min(counts) / 1.3, max(counts) * 1.3)
     axes.set_xlabel("Parameters $N$")
