@@ -50,7 +50,7 @@ class Workspace:
     def snakemake(self, *arguments, config="config/smoke.yaml", env=None):
         # `--configfile` takes every word up to the next option: targets stand before it, or behind `--`
         place = arguments.index("--") if "--" in arguments else len(arguments)
-        options = ("--cores", "2", "--max-jobs-per-timespan", "100/100ms")  # it ends that span after its last job: seconds in the profile
+        options = ("--cores", "2", "--max-jobs-per-timespan", "100/1s")  # it ends that span after its last job; the profile has a longer one
         command = [sys.executable, "-m", "snakemake", *options, *arguments[:place], "--configfile", config, *arguments[place:]]
         return subprocess.run(command, cwd=self.folder, capture_output=True, text=True, env=env)
 
