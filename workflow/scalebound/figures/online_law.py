@@ -21,7 +21,6 @@ def draw(table):
             shown = some.drop_duplicates("model").sort_values("n_params")
             axes.plot(shown["n_params"], shown["published_gap"], color=style.BLACK, marker="s", linestyle="none", label="published bound")
             style.parameter_axis(axes, shown["n_params"])
-            axes.tick_params(axis="x", labelrotation=45)
             axes.set_title(f"references {excess:g} nats above the law" if excess else "references as the law has them")
             axes.set_ylim(bottom=0)
         panels[0][0].set_ylabel("Nats per token above the loss (prediction)")
