@@ -110,6 +110,41 @@ def test_a_killed_run_over_finished_files_leaves_them_whole(stages, finished):
     assert different(stages.workspace, finished, job["outputs"]) == []
 
 
+DIE_BEHIND_A_STATE = """
+import os, signal, sys
+from scalebound import cli
+from scalebound.models import unfinished
+unfinished.SECONDS, unfinished.SHARE, left = 0, float("inf"), int(sys.argv[1])
+write = unfinished.Unfinished._write
+def write_and_die(self, kept):
+    global left
+    write(self, kept)
+    left -= 1
+    if not left:
+        os.kill(os.getpid(), signal.SIGKILL)
+unfinished.Unfinished._write = write_and_die
+cli.main(sys.argv[2:])
+"""
+
+
+@pytest.mark.parametrize(("stage", "states"), [("train", 20), ("compress", 5)])
+def test_a_long_job_goes_on_from_the_state_that_was_kept_last(stages, finished, stage, states):
+    """Killed behind it, and what it had made removed, as snakemake does before it starts a job again."""
+    workspace, record = stages.workspace, RECORDS[stage]
+    restore(workspace, finished)
+    job = json.loads(finished.path(record).read_text())
+    command = [sys.executable, "-c", DIE_BEHIND_A_STATE, str(states), stage, *job["arguments"]]
+    done = subprocess.run(command, cwd=workspace.folder, env=os.environ | {"PYTHONPATH": str(workspace.path("workflow"))})
+    assert done.returncode == -signal.SIGKILL
+    remove(workspace, [*job["outputs"], record])
+    [state] = files_of(workspace) - files_of(finished)
+    assert is_temporary(state)
+    assert stages.run(job)[0] == 0, stages.log.read_text()
+    assert f"{state}: goes on from there" in stages.log.read_text()
+    assert files_of(workspace) == files_of(finished)
+    assert different(workspace, finished, job["outputs"]) == []
+
+
 LEAVE_BEHIND = """
 import os, signal, sys
 from scalebound.artifacts import atomic
@@ -128,8 +163,9 @@ def test_left_over_temporary_files_rerun_nothing_and_spoil_no_audit(finished_cop
     folder = finished_copy.path(f"{RUN}/.step16.ab12_xyz/step16")
     folder.mkdir(parents=True)
     (folder / "config.json").write_text("{")
+    finished_copy.path(f"{RUN}/.unfinished.pt").write_bytes(b"a state")
     left = {name for name in files_of(finished_copy) if is_temporary(name)}
-    assert len(left) == 4
+    assert len(left) == 5
     assert finished_copy.pending() == []
     found = audit(finished_copy.path("results"), 1, numbers=False).findings
     assert {finding.path for finding in found} == left

@@ -77,7 +77,7 @@ def _run(name, module, arguments, argv):
     from scalebound.commands import stage
     from scalebound.hub import surroundings
 
-    recorder = Recorder(name, argv)
+    recorder = arguments.recorder = Recorder(name, argv)
     try:
         surroundings.check_importable()
         outputs = stage.run(name, module, arguments) if hasattr(module, "compute") else module.run(arguments)

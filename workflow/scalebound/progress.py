@@ -19,9 +19,9 @@ class _LineWriter:
         sys.stderr.flush()
 
 
-def progress(total, unit, description):
-    """A tqdm bar; `unit_scale` gives rates such as 12.3k tokens/s."""
-    bar = {"total": total, "unit": f" {unit}", "unit_scale": True, "desc": description, "dynamic_ncols": True}
+def progress(total, unit, description, done=0):
+    """A tqdm bar, `done` of whose `total` an earlier process did; `unit_scale` gives rates such as 12.3k tokens/s."""
+    bar = {"total": total, "initial": done, "unit": f" {unit}", "unit_scale": True, "desc": description, "dynamic_ncols": True}
     if sys.stderr.isatty():
         return tqdm(**bar)
     layout = "{desc}: {percentage:3.0f}% {n_fmt}/{total_fmt}{unit} [{elapsed}<{remaining}, {rate_fmt}{postfix}]"

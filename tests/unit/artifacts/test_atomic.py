@@ -63,6 +63,7 @@ def test_a_full_disk_is_told_of_by_the_name_of_what_was_to_be_written(tmp_path):
 def test_names_of_temporary_files_are_known_as_such(tmp_path):
     with atomic.replacing(tmp_path / "bounds.csv") as temporary:
         assert atomic.is_temporary(temporary.relative_to(tmp_path))
+    assert atomic.is_temporary("results/training/ladder-2m/.unfinished.pt")
     for name in ("bounds.csv", ".gitkeep", ".snakemake/log", "step16/config.json"):
         assert not atomic.is_temporary(name)
 

@@ -3,12 +3,14 @@
 import numpy as np
 import pytest
 import torch
+from interrupted import ended_and_resumed
 
 from scalebound.configuration.config import References, TrainingRun
 from scalebound.corpus.rows import Rows
 from scalebound.errors import InputError
 from scalebound.models.flat_weights import FlatWeights
 from scalebound.models.training import build_model, learning_rate, train
+from scalebound.models.unfinished import NOWHERE
 
 SETTINGS = {
     "stream": "s",
@@ -40,11 +42,11 @@ def one_thread():
     torch.set_num_threads(before)
 
 
-def run(rows, **changes):
+def run(rows, unfinished=NOWHERE, **changes):
     """(history, {step<k> or average<k>: weights})."""
     kept = {}
     keep = lambda step, model: kept.update({f"step{step}": {k: v.clone() for k, v in model.state_dict().items()}})  # noqa: E731
-    history, averages = train(TrainingRun(**SETTINGS | changes), rows, keep)
+    history, averages = train(TrainingRun(**SETTINGS | changes), rows, keep, unfinished=unfinished)
     return history, kept | {f"average{step}": weights for step, weights in averages.items()}
 
 
@@ -63,6 +65,16 @@ def test_warm_up_is_linear_and_decay_is_a_cosine_to_the_floor():
 def test_two_runs_are_equal_bit_for_bit(rows):
     (first, kept), (second, again) = run(rows), run(rows)
     assert first == second
+    assert all(equal(kept[folder], again[folder]) for folder in kept)
+
+
+@pytest.mark.parametrize(("states", "changes"), [(1, {}), (13, {}), (29, {}), (13, {"references": None})])
+def test_a_run_whose_process_was_ended_goes_on_and_is_equal_bit_for_bit(rows, tmp_path, monkeypatch, states, changes):
+    (history, kept), own = ended_and_resumed(monkeypatch, tmp_path, lambda unfinished: run(rows, unfinished, **changes), states)
+    undisturbed, again = run(rows, **changes)
+    assert own == 30 - states
+    assert history == undisturbed
+    assert list(kept) == list(again)
     assert all(equal(kept[folder], again[folder]) for folder in kept)
 
 

@@ -6,9 +6,11 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
+from interrupted import ended_and_resumed
 
 from scalebound.configuration.rate import RateSettings, Tuning
 from scalebound.errors import InputError
+from scalebound.models.unfinished import NOWHERE
 from scalebound.quantization.rate import message, storage
 from scalebound.quantization.rate.coded_tensor import CodedTensor
 from scalebound.quantization.rate.compress import compress
@@ -23,10 +25,10 @@ TUNED = RateSettings(
 )
 
 
-def compressed(saved, load, calibration, settings=TUNED):
+def compressed(saved, load, calibration, settings=TUNED, unfinished=NOWHERE):
     model = load(saved.folder)
     tuning = np.random.default_rng(7).permutation(np.tile(calibration, (10, 1)))
-    return model, compress(model, saved.architecture["parameters"], settings, calibration, tuning, PREDICTIONS)
+    return model, compress(model, saved.architecture["parameters"], settings, calibration, tuning, PREDICTIONS, unfinished)
 
 
 def test_every_family_is_tuned_to_a_lower_price_and_survives_the_message(saved, load, calibration):
@@ -43,6 +45,19 @@ def test_every_family_is_tuned_to_a_lower_price_and_survives_the_message(saved, 
 def test_the_same_settings_give_the_same_codes(saved_neox, load, calibration):
     first, second = (compressed(saved_neox, load, calibration)[1].tensors for _ in range(2))
     assert all(np.array_equal(first[name].codes, second[name].codes) and first[name].base == second[name].base for name in first)
+
+
+@pytest.mark.parametrize("states", [1, 12, STEPS - 1])
+def test_tuning_whose_process_was_ended_goes_on_to_the_same_codes_and_report(saved_neox, load, calibration, tmp_path, monkeypatch, states):
+    """The price is learned anew every ten steps: some of these go on with that of a step before."""
+    work = lambda unfinished: compressed(saved_neox, load, calibration, unfinished=unfinished)[1]  # noqa: E731
+    found, own = ended_and_resumed(monkeypatch, tmp_path, work, states)
+    undisturbed = compressed(saved_neox, load, calibration)[1]
+    assert own == STEPS - states
+    assert found.report() == undisturbed.report()
+    for name, tensor in undisturbed.tensors.items():
+        assert np.array_equal(found.tensors[name].codes, tensor.codes)
+        assert found.tensors[name].base == tensor.base
 
 
 def test_the_report_says_what_tuning_took(saved_neox, load, calibration):

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from interrupted import ended_and_resumed
 
 from scalebound.configuration.studies import Requential
 from scalebound.errors import InputError
@@ -18,7 +19,7 @@ class Watched:
     """A source that keeps the teacher that each lesson is drawn from, and what was drawn."""
 
     def __init__(self, source):
-        self.source, self.whole_rows, self.teachers, self.pairs = source, source.whole_rows, [], []
+        self.source, self.whole_rows, self.sent, self.teachers, self.pairs = source, source.whole_rows, source.sent, [], []
 
     def batches(self, teacher, student, lesson):
         self.teachers.append({name: p.detach().clone() for name, p in teacher.named_parameters()})
@@ -81,6 +82,18 @@ def test_at_the_places_of_the_stream_inputs_are_real_and_targets_are_drawn(run, 
     real = rows.read(range(80)).astype("int64")
     assert np.array_equal(inputs, real[:, :-1])
     assert 0.02 < (targets == real[:, 1:]).mean() < 0.98
+
+
+@pytest.mark.parametrize("kind", [WholeRows, PlacesOfTheStream])
+@pytest.mark.parametrize("states", [1, 7])
+def test_lessons_whose_process_was_ended_go_on_to_the_same_student(run, rows, tmp_path, monkeypatch, kind, states):
+    settings = run()
+    work = lambda unfinished: lessons.teach(settings, 40, rows, SETTINGS, kind(settings, rows, 5), "x", unfinished)  # noqa: E731
+    (student, steps), own = ended_and_resumed(monkeypatch, tmp_path, work, states)
+    undisturbed, all_steps = lessons.teach(settings, 40, rows, SETTINGS, kind(settings, rows, 5), "x")
+    assert own == len(lessons.lessons(40, SETTINGS.lesson_share, SETTINGS.least_lesson)) - states
+    assert steps == all_steps
+    assert torch.equal(student.weights.values, undisturbed.weights.values)
 
 
 def test_divergence_is_that_of_the_distributions(run, rows):

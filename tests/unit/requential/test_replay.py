@@ -5,6 +5,7 @@ import inspect
 import numpy as np
 import pytest
 import torch
+from interrupted import ended_and_resumed
 
 from scalebound.configuration.studies import RandomCode, Requential
 from scalebound.errors import InputError
@@ -30,6 +31,18 @@ def test_the_message_trains_the_same_student_bit_for_bit(run, rows, choice, bits
     assert len(message) == -(-20 * 2 * -(-9 // block) * bits // 8)
     again = replay(message, run(), 20, 9, 8, code)
     assert torch.equal(again.weights.values, student.weights.values)
+
+
+@pytest.mark.parametrize("choice", ["sample", "best"])
+def test_a_sender_whose_process_was_ended_goes_on_to_the_same_message(run, rows, tmp_path, monkeypatch, choice):
+    code = RandomCode(bits=2, block=4, choice=choice)
+
+    def work(unfinished):
+        coder = Coder(run(), rows.row_tokens, code)
+        teach(run(), 20, rows, SETTINGS, coder, "x", unfinished)
+        return coder.message()
+
+    assert ended_and_resumed(monkeypatch, tmp_path, work, 3)[0] == sent(run(), rows, bits=2, block=4, choice=choice)[2]
 
 
 def test_the_decoder_is_given_neither_teacher_nor_stream():
@@ -98,7 +111,7 @@ def test_with_enough_candidates_sampled_tokens_are_distributed_as_the_teacher_wr
     """The first token of many rows, by 256 candidates, against both distributions."""
     student, teacher = pair_of(run, 0.4)
     coder = Coder.__new__(Coder)
-    coder.settings, coder.row_tokens, coder.indices = RandomCode(bits=8, block=1, choice="sample"), 1, []
+    coder.settings, coder.row_tokens, coder.sent = RandomCode(bits=8, block=1, choice="sample"), 1, []
     first = np.concatenate([_first_tokens(coder, teacher, student, range(start, start + 50)) for start in range(0, 2000, 50)])
     found = np.bincount(first, minlength=8) / len(first)
     q, p = (torch.softmax(model(input_ids=torch.tensor([[0]])).logits[0, 0].double(), -1).numpy() for model in (teacher, student))
@@ -110,7 +123,7 @@ def _first_tokens(coder, teacher, student, ids):
     coder._batch(teacher, student, ids)
     written = _Candidates(student, ids, 1, coder.settings)
     tokens, _ = next(written.blocks())
-    return tokens[np.arange(len(ids)), coder.indices[-1].astype(int), 0].numpy()
+    return tokens[np.arange(len(ids)), np.array(coder.sent[-1]), 0].numpy()
 
 
 @torch.no_grad()
@@ -118,9 +131,9 @@ def test_the_best_candidate_is_the_one_that_favours_the_teacher_most(models):
     student, teacher = models
     code = RandomCode(bits=4, block=6, choice="best")
     coder = Coder.__new__(Coder)
-    coder.settings, coder.row_tokens, coder.indices = code, 6, []
+    coder.settings, coder.row_tokens, coder.sent = code, 6, []
     coder._batch(teacher, student, range(3))
     tokens, _ = next(_Candidates(student, range(3), 6, code).blocks())
-    for row, index in enumerate(coder.indices[0]):
+    for row, index in enumerate(coder.sent[0]):
         favour = [log_probability(teacher, candidate) - log_probability(student, candidate) for candidate in tokens[row]]
         assert favour[index] == pytest.approx(max(favour), abs=1e-4)

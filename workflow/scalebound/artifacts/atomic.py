@@ -10,6 +10,7 @@ from pathlib import Path
 
 # of `replacing`, and of the folders that training and fetching work in
 _TEMPORARY = re.compile(r"\..+\.[a-z0-9_]{8}(\.[A-Za-z0-9]+)?")
+UNFINISHED = ".unfinished.pt"  # see models/unfinished.py
 
 
 @contextlib.contextmanager
@@ -36,7 +37,7 @@ def replacing(path):
 
 def is_temporary(path):
     """Whether a path is, or lies in, what a job leaves behind when it is killed while it writes."""
-    return any(_TEMPORARY.fullmatch(part) for part in Path(path).parts)
+    return any(part == UNFINISHED or _TEMPORARY.fullmatch(part) for part in Path(path).parts)
 
 
 def write_bytes(path, data):

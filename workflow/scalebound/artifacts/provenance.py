@@ -98,7 +98,10 @@ def check_keys(value, needs, where):
 
 
 class Recorder:
-    """Measures one command and writes its record: digests of its outputs, wall time, peak memory, host, date, git state."""
+    """Measures one command and writes its record: digests of its outputs, CPU and wall time, peak memory, host, date, git state.
+
+    Of a job that went on from the work of a process that was ended (models/unfinished.py), CPU seconds are of both, all else of the last.
+    """
 
     def __init__(self, stage, argv):
         self.stage, self.argv = stage, list(argv)
@@ -106,18 +109,27 @@ class Recorder:
         self.started = psutil.Process().create_time()
         # a clock that is set meanwhile makes no job longer, and none end before its start
         self._before, self._since = max(0.0, time.time() - self.started), time.monotonic()
+        self._carried = 0.0
+
+    def carry(self, cpu_s):
+        """Count CPU seconds of processes that were ended before the job was done, and from whose work this one goes on."""
+        self._carried += cpu_s
+
+    def cpu_s(self):
+        """CPU seconds that the job has taken so far, those of earlier processes among them."""
+        usage = resource.getrusage(resource.RUSAGE_SELF)
+        return self._carried + usage.ru_utime + usage.ru_stime
 
     def write(self, path, outputs):
         """Write the record of a finished command to `path`; `outputs` are the files that it made."""
-        usage = resource.getrusage(resource.RUSAGE_SELF)
         record = {
             "stage": self.stage,
             "arguments": self.argv,
             "outputs": {str(output): file_sha256(output) for output in outputs},
             "started": datetime.datetime.fromtimestamp(self.started, datetime.UTC).isoformat(timespec="milliseconds"),
             "wall_s": round(self._before + time.monotonic() - self._since, 3),
-            "cpu_s": round(usage.ru_utime + usage.ru_stime, 3),
-            "peak_rss_bytes": usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024),
+            "cpu_s": round(self.cpu_s(), 3),
+            "peak_rss_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024),
             "peak_cuda_bytes": _peak_cuda_bytes(),
             "host": socket.gethostname(),
             "platform": platform.platform(),

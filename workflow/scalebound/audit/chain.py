@@ -27,7 +27,11 @@ BY_PRODUCT_FOLDERS = ("results/crate/",)
 _ARCHIVES = "results/scalebound-*.zip"
 
 _ORPHAN = ("no such file: no rule makes it", "a file", "move it out of results/, or add the row that makes it")
-_LEFT_OVER = ("no temporary file", "a left-over of a job that was killed while it wrote; no result depends on it", "delete it, once no job is running")
+_LEFT_OVER = (
+    "no temporary file",
+    "a left-over of a job that was killed; no result depends on it",
+    "delete it, once no job is running and none is to go on from it",
+)
 
 
 class Folder:

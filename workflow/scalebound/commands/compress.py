@@ -34,6 +34,7 @@ def run(arguments):
     import torch
 
     from scalebound.models import files, loading
+    from scalebound.models.unfinished import Unfinished
     from scalebound.quantization.rate.compress import compress
 
     settings, architecture = _priced(read_settings(arguments, RateSettings), arguments.price), read_architecture(arguments.architecture)
@@ -43,9 +44,6 @@ def run(arguments):
     description = files.read_description(arguments.model)
     device = files.device_for(parse(Scoring, {"device": arguments.device}, "--device").device, description, "float32")
     model, causality = loading.load_described(description, device, "float32", calibration.shape[1] - 1)
-    found = compress(model, architecture["parameters"], settings, calibration, tuning, arguments.predictions)
-    data, sizes = message.encode(found.tensors, architecture)
-    check_round_trip(found.tensors, message.decode(data, architecture))
     made_of = identity(
         "compress",
         {name: path for name in ("model", "architecture", "calibration", "tuning", "price") if (path := getattr(arguments, name)) is not None},
@@ -57,6 +55,10 @@ def run(arguments):
         threads=1,
         causality=causality,
     )
+    unfinished = Unfinished(Path(arguments.out_report).parent, made_of, arguments.recorder)
+    found = compress(model, architecture["parameters"], settings, calibration, tuning, arguments.predictions, unfinished)
+    data, sizes = message.encode(found.tensors, architecture)
+    check_round_trip(found.tensors, message.decode(data, architecture))
     storage.write(arguments.out, found.tensors, made_of)
     atomic.write_bytes(arguments.out_message, data)
     coded, n_params = code_length_bits(len(data)), architecture["n_params"]
@@ -75,6 +77,7 @@ def run(arguments):
         **found.report(),
     }
     atomic.write_json(arguments.out_report, report)
+    unfinished.remove()
     if found.notice():
         print(f"notice: {found.notice()}")
     print(f"{len(data)} bytes: {coded / n_params:.3f} bits per parameter, tuned on {found.share_of_training:.2f} of the training tokens, on {device.type}")

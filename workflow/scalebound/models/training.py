@@ -5,13 +5,14 @@ settings give the same weights bit for bit on one machine.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 
 import torch
 from transformers import GPTNeoXConfig, GPTNeoXForCausalLM
 
 from scalebound.errors import InputError
 from scalebound.models.flat_weights import FlatWeights
+from scalebound.models.unfinished import NOWHERE
 from scalebound.progress import progress
 
 
@@ -84,6 +85,18 @@ class Training:
             self.average.lerp_(self.weights.values, 1 / (1 + self.run.references.share * self.steps))
         return loss.item(), logits.detach()
 
+    def state(self):
+        """All that `restore` needs, as tensors and numbers in dicts."""
+        return {"steps": self.steps, "weights": self.weights.values, "average": self.average, "optimizer": self._optimizer.state_dict()}
+
+    def restore(self, state):
+        """Go on from the `state` of a training by the same run."""
+        self.steps = state["steps"]
+        self.weights.values.copy_(state["weights"])
+        self._optimizer.load_state_dict(state["optimizer"])
+        if self.average is not None:
+            self.average.copy_(state["average"])
+
 
 def rows_of_step(run, step):
     """Numbers of the rows of optimizer step `step` (from 1), counted on through all passes."""
@@ -101,29 +114,55 @@ def check_rows(run, rows, name):
         raise InputError(f"training.{name}", f"needs {run.rows} rows, the stream has {len(rows)}", "Lower steps or batch_rows")
 
 
-def train(run, rows, keep, name="model"):
+def train(run, rows, keep, name="model", unfinished=NOWHERE):
     """Train on rows [0, run.rows), from the first again in each epoch; returns the list of `Step` and the averaged weights.
 
-    `keep(step, model)` is called at every kept step. Of averaged weights there is {step: {parameter name: float32 tensor}} for
+    `keep(step, model)` is called for every kept step, at the end. `unfinished`, an models.unfinished.Unfinished, is where a process
+    that takes the place of one that was ended goes on from. Of averaged weights there is {step: {parameter name: float32 tensor}} for
     every step of a reference; they have seen the rows before row step * batch_rows, and no other.
 
     Raises:
         InputError: the stream is too short, or the loss is no longer finite.
     """
     check_rows(run, rows, name)
-    training, predictions = Training(run, rows.row_tokens, rows.vocab_size), rows.row_tokens - 1
-    kept, references, averages, history = set(run.kept_steps()), set(run.reference_steps()), {}, []
-    with progress(run.steps * run.batch_rows * predictions, "tokens", f"train {name} on cpu") as bar:
-        for step in range(1, run.steps + 1):
+    course, tokens_of_batch = _Course(run, rows), run.batch_rows * (rows.row_tokens - 1)
+    if (state := unfinished.restore()) is not None:
+        course.restore(state)
+    training = course.training
+    with progress(run.steps * tokens_of_batch, "tokens", f"train {name} on cpu", training.steps * tokens_of_batch) as bar:
+        for step in range(training.steps + 1, run.steps + 1):
             tokens = tokens_of_step(run, rows, step)
             loss, _ = training.update(tokens[:, :-1], tokens[:, 1:])
             if not math.isfinite(loss):
                 raise InputError(f"training.{name}", f"loss {loss} at step {step}", "Lower learning_rate or raise warmup_steps")
-            history.append(Step(step, run.rows_seen(step) * predictions, loss, learning_rate(run, step - 1)))
-            if step in kept:
-                keep(step, training.model)
-            if step in references:
-                averages[step] = training.weights.named(training.average)
+            course.note(Step(step, run.rows_seen(step) * (rows.row_tokens - 1), loss, learning_rate(run, step - 1)))
             bar.set_postfix_str(f"loss {loss:.3f}", refresh=False)
-            bar.update(run.batch_rows * predictions)
-    return history, averages
+            bar.update(tokens_of_batch)
+            unfinished.keep(course.state)
+    for step, values in course.kept.items():
+        training.weights.values.copy_(values)
+        keep(step, training.model)
+    return course.history, {step: training.weights.named(values) for step, values in course.averages.items()}
+
+
+class _Course:
+    """A training and what it has kept on its way: `history`, list of Step; `kept` and `averages`, float32 [parameters] by step."""
+
+    def __init__(self, run, rows):
+        self.training, self.history, self.kept, self.averages = Training(run, rows.row_tokens, rows.vocab_size), [], {}, {}
+        self._keeps, self._references = set(run.kept_steps()), set(run.reference_steps())
+
+    def note(self, step):
+        self.history.append(step)
+        if step.step in self._keeps:
+            self.kept[step.step] = self.training.weights.values.clone()
+        if step.step in self._references:
+            self.averages[step.step] = self.training.average.clone()
+
+    def state(self):
+        history = [astuple(step) for step in self.history]
+        return {"training": self.training.state(), "history": history, "kept": self.kept, "averages": self.averages}
+
+    def restore(self, state):
+        self.training.restore(state["training"])
+        self.history, self.kept, self.averages = [Step(*step) for step in state["history"]], state["kept"], state["averages"]

@@ -5,7 +5,7 @@ weights. The student has its architecture, its first weights and its schedule, a
 some steps of both, the teacher goes first, and all batches of the lesson are drawn from the average that it has then.
 """
 
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ from scalebound.corpus.tokenizer import END_OF_DOCUMENT_ID
 from scalebound.errors import InputError
 from scalebound.models.flat_weights import FlatWeights
 from scalebound.models.training import Training, build_model, check_rows, tokens_of_step
+from scalebound.models.unfinished import NOWHERE
 from scalebound.progress import progress
 
 
@@ -49,11 +50,12 @@ def lessons(steps, share, least):
     return found
 
 
-def teach(run, steps, rows, settings, source, name):
+def teach(run, steps, rows, settings, source, name, unfinished=NOWHERE):
     """(the trained student, list of `Taught`) after `steps` steps; `settings` has lesson_share and least_lesson (configuration.studies.Requential).
 
     `source.batches(teacher's model, student's model, lesson)` yields (inputs, targets), int64 [batch_rows, row_tokens - 1], for each step
-    of a lesson, asked for when the student has done the steps before. `source.whole_rows`: whether the first tokens are the teacher's too.
+    of a lesson, asked for when the student has done the steps before. `source.whole_rows`: whether the first tokens are the teacher's too;
+    `source.sent`: a list, of what it has to remember. `unfinished`: as of models.training.train, at the ends of lessons.
 
     Raises:
         InputError: the run keeps no averages or makes several passes, the stream is too short, or a divergence is not finite.
@@ -61,8 +63,17 @@ def teach(run, steps, rows, settings, source, name):
     _check_run(run, rows, name)
     teacher, student = (Training(run, rows.row_tokens, rows.vocab_size) for _ in range(2))
     averaged, taught = Averaged(run, rows), []
-    with progress(steps * run.batch_rows, "rows", f"teach a student of {name} on cpu") as bar:
-        for lesson in lessons(steps, settings.lesson_share, settings.least_lesson):
+    if (state := unfinished.restore()) is not None:
+        teacher.restore(state["teacher"])
+        student.restore(state["student"])
+        taught, source.sent = [Taught(*step) for step in state["taught"]], state["sent"]
+
+    def so_far():
+        return {"teacher": teacher.state(), "student": student.state(), "taught": [astuple(step) for step in taught], "sent": source.sent}
+
+    left = (lesson for lesson in lessons(steps, settings.lesson_share, settings.least_lesson) if lesson[0] > len(taught))
+    with progress(steps * run.batch_rows, "rows", f"teach a student of {name} on cpu", len(taught) * run.batch_rows) as bar:
+        for lesson in left:
             losses = _attend(teacher, rows, lesson)
             averaged.take(teacher)
             batches = source.batches(averaged.model, student.model, lesson)
@@ -76,6 +87,7 @@ def teach(run, steps, rows, settings, source, name):
                 taught.append(Taught(step, divergence, student_loss, teacher_loss))
                 bar.update(run.batch_rows)
             bar.set_postfix_str(f"KL of a step {taught[-1].divergence:.1f} nats", refresh=False)
+            unfinished.keep(so_far)
     return student, taught
 
 

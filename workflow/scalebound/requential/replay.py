@@ -22,19 +22,22 @@ from scalebound.quantization.packing import pack, packed_size, unpack
 
 
 class Coder:
-    """A source of `lessons.teach` whose rows are coded; `indices` are those that were sent so far. `settings` is a configuration.studies.RandomCode."""
+    """A source of `lessons.teach` whose rows are coded; `sent` are the numbers so far, a list of one for each row by block.
+
+    `settings` is a configuration.studies.RandomCode.
+    """
 
     whole_rows = True
 
     def __init__(self, run, row_tokens, settings):
-        self.run, self.row_tokens, self.settings, self.indices = run, row_tokens, settings, []
+        self.run, self.row_tokens, self.settings, self.sent = run, row_tokens, settings, []
 
     def batches(self, teacher, student, lesson):
         for step in lesson:
             yield self._batch(teacher, student, rows_of_step(self.run, step))
 
     def message(self):
-        return pack(np.concatenate(self.indices), self.settings.bits)
+        return pack(np.array(self.sent, dtype=np.uint8).ravel(), self.settings.bits)
 
     @torch.no_grad()
     def _batch(self, teacher, student, ids):
@@ -44,7 +47,7 @@ class Coder:
             favour = judge.read(tokens) - own
             sampled = self.settings.choice == "sample"
             indices = pick(torch.softmax(favour, 1).numpy(), private.random(len(ids))) if sampled else favour.argmax(1).numpy()
-            self.indices.append(indices.astype(np.uint8))
+            self.sent.append(indices.tolist())
             written.keep(tokens, indices)
             judge.keep(tokens, indices)
         return written.pair()

@@ -20,7 +20,7 @@ class WholeRows:
     whole_rows = True
 
     def __init__(self, run, rows, seed):
-        self.run, self.rows, self.seed = run, rows, seed
+        self.run, self.rows, self.seed, self.sent = run, rows, seed, []
 
     def batches(self, teacher, student, lesson):
         drawn = torch.from_numpy(draw_rows(teacher, self.uniforms(lesson)).astype(np.int64))

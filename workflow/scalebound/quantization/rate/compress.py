@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from scalebound.errors import InputError
+from scalebound.models.unfinished import NOWHERE
 from scalebound.quantization.rate import message
 from scalebound.quantization.rate.initial import RateRounder, assign, theoretical_exponent
 from scalebound.quantization.rate.tuning import tune
@@ -72,12 +73,12 @@ class Compressed:
         }
 
 
-def compress(model, parameters, settings, calibration, tuning, predictions):
+def compress(model, parameters, settings, calibration, tuning, predictions, unfinished=NOWHERE):
     """Compressed form of `model`, which then holds the weights of the chosen candidate.
 
     parameters: the architecture's list. calibration and tuning: integer windows [windows, length] from draws of their own,
     inputs and last target; tuning windows are used in order, again from the first when there are too few. predictions: n, the
-    tokens that the checkpoint was trained on.
+    tokens that the checkpoint was trained on. unfinished: where tuning goes on from, as of models.training.train.
 
     Raises:
         InputError: no predictions, no tuning windows although steps are asked for, or weights that cannot be rounded.
@@ -105,7 +106,8 @@ def compress(model, parameters, settings, calibration, tuning, predictions):
     chosen, history, tokens = int(np.argmin([c.price for c in candidates])), [], 0
     rounded, tensors = best["rounded"], _tensors(best["rounded"])
     if steps:
-        tuned, history = tune(model, parameters, rounded, settings.tuning, tuning, settings.exchange * settings.tuning.price_factor, predictions)
+        exchange = settings.exchange * settings.tuning.price_factor
+        tuned, history = tune(model, parameters, rounded, settings.tuning, tuning, exchange, predictions, unfinished)
         candidates.append(_weigh(model, parameters, tuned, candidates[chosen].exponent, True, settings, calibration, predictions))
         tokens = steps * settings.tuning.batch_rows * (tuning.shape[1] - 1)
         if candidates[-1].price < candidates[chosen].price:

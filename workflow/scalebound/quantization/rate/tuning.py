@@ -8,12 +8,13 @@ for the sign. On one thread the same settings give the same codes.
 
 import contextlib
 import math
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 
 import numpy as np
 import torch
 
 from scalebound.errors import InputError
+from scalebound.models.unfinished import NOWHERE
 from scalebound.progress import progress
 from scalebound.quantization.integers import from_matrix
 from scalebound.quantization.rate.coded_tensor import CodedTensor
@@ -76,6 +77,15 @@ class Group:
         """What the codes cost under the price, in bits."""
         return float((self.codes.abs() * self.price + torch.log2(1 / (1 - torch.exp2(-self.price))) + (self.codes != 0)).sum())
 
+    def state(self):
+        """What tuning changes, as tensors: `restore` puts it into a group of the same parameters."""
+        return {"latent": self.latent.data, "base": self.base.data, "price": self.price}
+
+    def restore(self, state):
+        self.latent.data.copy_(state["latent"])
+        self.base.data.copy_(state["base"])
+        self.price = state["price"].to(self.latent.device)
+
     def tensors(self):
         """{name: CodedTensor} of the codes as they are."""
         self.quantize()
@@ -92,11 +102,11 @@ class Step:
     bits: float
 
 
-def tune(model, parameters, rounded, settings, tokens, exchange, predictions):
+def tune(model, parameters, rounded, settings, tokens, exchange, predictions, unfinished=NOWHERE):
     """({name: CodedTensor}, list of Step) after tuning `rounded` ({name: Rounded}) on integer `tokens` [windows, length].
 
     `tokens` are inputs and last target of windows in the order they are used. The model's own weights are left alone, and it
-    stays in evaluation mode: dropout has no part in the loss that the bound is about.
+    stays in evaluation mode: dropout has no part in the loss that the bound is about. `unfinished`: as of models.training.train.
 
     Raises:
         InputError: the loss is no longer finite.
@@ -108,11 +118,16 @@ def tune(model, parameters, rounded, settings, tokens, exchange, predictions):
         betas=(0.9, settings.beta2),
         eps=1e-10,
     )
-    nats_per_bit, history = exchange * math.log(2) / predictions, []
+    nats_per_bit, history, done = exchange * math.log(2) / predictions, [], 0
+    if (state := unfinished.restore()) is not None:
+        done, history = state["done"], [Step(*step) for step in state["history"]]
+        for group, part in zip(groups, state["groups"], strict=True):
+            group.restore(part)
+        optimizer.load_state_dict(state["optimizer"])
     steps, peak = settings.steps(predictions, tokens.shape[1] - 1), settings.peak_learning_rate(predictions)
-    size = steps * settings.batch_rows * (tokens.shape[1] - 1)
-    with fast_products(model.device), progress(size, "tokens", f"tune on {model.device.type}") as bar:
-        for step in range(steps):
+    tokens_of_batch = settings.batch_rows * (tokens.shape[1] - 1)
+    with fast_products(model.device), progress(steps * tokens_of_batch, "tokens", f"tune on {model.device.type}", done * tokens_of_batch) as bar:
+        for step in range(done, steps):
             for group in optimizer.param_groups:
                 group["lr"] = peak * schedule(settings, steps, step) * group["factor"]
             rows = tokens[np.arange(step * settings.batch_rows, (step + 1) * settings.batch_rows) % len(tokens)]
@@ -125,9 +140,14 @@ def tune(model, parameters, rounded, settings, tokens, exchange, predictions):
                 raise InputError("tuning", f"loss {loss} at step {step + 1}", "Lower tuning.learning_rate")
             if step % settings.refresh_every == 0:
                 history.append(Step(loss, sum(g.bits() for g in groups)))
-            bar.update(settings.batch_rows * (tokens.shape[1] - 1))
+            bar.update(tokens_of_batch)
+            unfinished.keep(lambda: _so_far(step + 1, groups, optimizer, history))  # noqa: B023 (called at once)
     tuned = {name: tensor for group in groups for name, tensor in group.tensors().items()}
     return {name: tuned[name] for name in described}, history
+
+
+def _so_far(done, groups, optimizer, history):
+    return {"done": done, "groups": [g.state() for g in groups], "optimizer": optimizer.state_dict(), "history": [astuple(step) for step in history]}
 
 
 @contextlib.contextmanager
