@@ -77,12 +77,23 @@ def _run(name, module, arguments, argv):
     from scalebound.commands import stage
     from scalebound.hub import surroundings
 
-    recorder = arguments.recorder = Recorder(name, argv)
+    recorder, kept = Recorder(name, argv), []
+
+    def unfinished(folder, made_of):
+        """A models.unfinished.Unfinished of this job: made here, it is no part of the digest of the code that makes results."""
+        from scalebound.models.unfinished import Unfinished
+
+        kept.append(Unfinished(folder, made_of, recorder))
+        return kept[-1]
+
+    arguments.unfinished = unfinished
     try:
         surroundings.check_importable()
         outputs = stage.run(name, module, arguments) if hasattr(module, "compute") else module.run(arguments)
         if arguments.record:
             recorder.write(arguments.record, outputs)
+        for state in kept:
+            state.remove()
     except InputError as error:
         return _report(name, error)
     except MemoryError as error:

@@ -2,10 +2,12 @@
 
 import errno
 import os
+import resource
 
 import pytest
 import torch
 
+from scalebound.artifacts import atomic
 from scalebound.artifacts.provenance import Recorder
 from scalebound.errors import InputError
 from scalebound.models import unfinished
@@ -90,19 +92,53 @@ def test_a_pickle_runs_nothing(tmp_path):
     assert not (tmp_path / "owned").exists()
 
 
-def test_a_full_disk_is_told_of_and_leaves_the_last_state(tmp_path, monkeypatch):
+def raising(error):
+    def fail(*arguments, **options):
+        raise error
+
+    return fail
+
+
+def test_a_full_disk_is_told_of_and_stops_nothing(tmp_path, capsys):
+    """A real one: files of this process may not be larger than the first state."""
     job(tmp_path).keep(lambda: STATE)
-
-    def fail(value, path):
-        raise RuntimeError("PytorchStreamWriter failed writing file")
-
-    monkeypatch.setattr(torch, "save", fail)
-    with pytest.raises(OSError, match="No space left") as error:
-        job(tmp_path).keep(lambda: {})
-    assert error.value.errno == errno.ENOSPC
-    assert error.value.filename == str(tmp_path / ".unfinished.pt")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 16, before[1]))
+    try:
+        job(tmp_path).keep(lambda: {"weights": torch.zeros(1 << 16)})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert "no room for the state" in capsys.readouterr().out
     assert os.listdir(tmp_path) == [".unfinished.pt"]
     assert job(tmp_path).restore()["step"] == 3
+
+
+@pytest.mark.parametrize("error", [RuntimeError("CUDA error: an illegal memory access"), OSError(errno.EIO, "Input/output error")])
+def test_what_is_no_full_disk_is_not_taken_for_one(tmp_path, monkeypatch, error):
+    monkeypatch.setattr(torch, "save", raising(error))
+    with pytest.raises(type(error), match=str(error.args[-1])):
+        job(tmp_path).keep(lambda: STATE)
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [(PermissionError(errno.EACCES, "x"), PermissionError), (RuntimeError("DefaultCPUAllocator: can't allocate memory"), MemoryError)],
+)
+def test_a_state_that_could_not_be_read_is_not_said_to_be_none(tmp_path, monkeypatch, error, kind):
+    job(tmp_path).keep(lambda: STATE)
+    monkeypatch.setattr(torch, "load", raising(error))
+    with pytest.raises(kind):
+        job(tmp_path).restore()
+    assert os.listdir(tmp_path) == [".unfinished.pt"]
+
+
+def test_what_a_kill_in_the_middle_of_a_write_left_is_removed(tmp_path):
+    with atomic.replacing(tmp_path / ".unfinished.pt") as temporary:
+        (tmp_path / f"{temporary.name[:-4]}x.pt").write_bytes(b"half")
+    (tmp_path / ".codes.safetensors.ab12cd34.safetensors").touch()
+    (tmp_path / ".unfinished.pt").unlink()
+    assert job(tmp_path).restore() is None
+    assert os.listdir(tmp_path) == [".codes.safetensors.ab12cd34.safetensors"]
 
 
 def test_nowhere_keeps_nothing():

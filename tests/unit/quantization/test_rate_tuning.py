@@ -1,5 +1,6 @@
 """Tuning and the choice of rates on tiny random models of five families."""
 
+import dataclasses
 import math
 from itertools import pairwise
 
@@ -58,6 +59,23 @@ def test_tuning_whose_process_was_ended_goes_on_to_the_same_codes_and_report(sav
     for name, tensor in undisturbed.tensors.items():
         assert np.array_equal(found.tensors[name].codes, tensor.codes)
         assert found.tensors[name].base == tensor.base
+
+
+def test_a_group_goes_on_with_its_own_grids_wherever_its_parameters_were_rounded_to(saved_neox, load, calibration):
+    """A last bit of a sensitivity may move a row to other steps: codes and latent weights belong to those that were kept."""
+    _, rounded = rounded_neox(saved_neox, load, calibration)
+    name = next(n for n, r in rounded.items() if r.tensor.codes.shape[0] > 1)
+    group = Group([name], "linear", [rounded[name]])
+    group.quantize()
+    group.learn_price()
+    other = dataclasses.replace(rounded[name].tensor, row_exponents=rounded[name].tensor.row_exponents + 4)
+    moved = Group([name], "linear", [dataclasses.replace(rounded[name], tensor=other)])
+    moved.quantize()
+    moved.restore(group.state())
+    for one, expected in zip(moved.tensors().values(), group.tensors().values()):
+        assert np.array_equal(one.codes, expected.codes)
+        assert np.array_equal(one.row_exponents, expected.row_exponents)
+        assert np.array_equal(one.dequantize(), expected.dequantize())
 
 
 def test_the_report_says_what_tuning_took(saved_neox, load, calibration):

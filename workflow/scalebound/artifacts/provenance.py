@@ -100,7 +100,8 @@ def check_keys(value, needs, where):
 class Recorder:
     """Measures one command and writes its record: digests of its outputs, CPU and wall time, peak memory, host, date, git state.
 
-    Of a job that went on from the work of a process that was ended (models/unfinished.py), CPU seconds are of both, all else of the last.
+    Of a job that went on from where another process was ended (models/unfinished.py), CPU seconds are of that one too, up to the state
+    that it left; all else is of the last.
     """
 
     def __init__(self, stage, argv):
@@ -112,7 +113,7 @@ class Recorder:
         self._carried = 0.0
 
     def carry(self, cpu_s):
-        """Count CPU seconds of processes that were ended before the job was done, and from whose work this one goes on."""
+        """Count CPU seconds of a process that was ended, up to the state from which this one goes on."""
         self._carried += cpu_s
 
     def cpu_s(self):

@@ -34,7 +34,6 @@ def run(arguments):
     import torch
 
     from scalebound.models import files, loading
-    from scalebound.models.unfinished import Unfinished
     from scalebound.quantization.rate.compress import compress
 
     settings, architecture = _priced(read_settings(arguments, RateSettings), arguments.price), read_architecture(arguments.architecture)
@@ -55,7 +54,8 @@ def run(arguments):
         threads=1,
         causality=causality,
     )
-    unfinished = Unfinished(Path(arguments.out_report).parent, made_of, arguments.recorder)
+    # what was measured of the model may differ in its last bit from one process to the next
+    unfinished = arguments.unfinished(Path(arguments.out_report).parent, {**made_of, "causality": None})
     found = compress(model, architecture["parameters"], settings, calibration, tuning, arguments.predictions, unfinished)
     data, sizes = message.encode(found.tensors, architecture)
     check_round_trip(found.tensors, message.decode(data, architecture))
@@ -77,7 +77,6 @@ def run(arguments):
         **found.report(),
     }
     atomic.write_json(arguments.out_report, report)
-    unfinished.remove()
     if found.notice():
         print(f"notice: {found.notice()}")
     print(f"{len(data)} bytes: {coded / n_params:.3f} bits per parameter, tuned on {found.share_of_training:.2f} of the training tokens, on {device.type}")

@@ -51,7 +51,6 @@ def add_arguments(parser):
 def run(arguments):
     import torch
 
-    from scalebound.models.unfinished import Unfinished
     from scalebound.requential.lessons import teach
 
     settings = read_settings(arguments, Settings)
@@ -69,7 +68,7 @@ def run(arguments):
         dtype="float32",
         threads=1,
     )
-    unfinished = Unfinished(arguments.out, made_of, arguments.recorder)
+    unfinished = arguments.unfinished(arguments.out, made_of)
     student, taught = teach(settings.run, settings.step, rows, settings, source, arguments.name, unfinished)
     message = source.message() if settings.code else None
     if message is not None:
@@ -81,7 +80,6 @@ def run(arguments):
     sent = [] if message is None else describe_files(Path(arguments.out_message).parent, [Path(arguments.out_message).name])
     atomic.write_json(arguments.out_report, {"identity": made_of, "source": settings.source, "sent": message is not None, "files": sent, **report})
     _write_model(Path(arguments.out), student, rows.vocab_size, made_of)
-    unfinished.remove()
     shown = f"KL {report['divergence_bits_per_param']:.3f}, in all {report['coded_bits_per_param']:.3f} bits a parameter"
     print(f"{arguments.name}, source {settings.source}: {shown}")
     return [

@@ -36,7 +36,6 @@ def run(arguments):
     import torch
 
     from scalebound.models import training
-    from scalebound.models.unfinished import Unfinished
 
     settings = read_settings(arguments, TrainingRun)
     # one thread: a sum's order, and with it every bit of the result, does not depend on the machine's load
@@ -47,14 +46,13 @@ def run(arguments):
         "train", {"tokens": arguments.tokens, "stream": arguments.stream}, settings.model_dump(), packages=PACKAGES, device="cpu", dtype="float32", threads=1
     )
     out = Path(arguments.out)
-    unfinished = Unfinished(out, made_of, arguments.recorder)
+    unfinished = arguments.unfinished(out, made_of)
     history, averages = training.train(settings, rows, lambda step, model: _save(model, out / f"step{step}"), arguments.name, unfinished)
     columns = {field.name: [getattr(step, field.name) for step in history] for field in dataclasses.fields(training.Step)}
     write_parquet(arguments.out_loss, pa.table(columns), made_of)
     write_tensors(out / AVERAGES, {f"{step}/{name}": w.numpy() for step, weights in averages.items() for name, w in weights.items()}, {"format": "pt"})
     names = [AVERAGES, *(os.path.join(f"step{step}", name) for step in settings.kept_steps() for name in FILES)]
     atomic.write_json(out / "checkpoints.json", {"identity": made_of, "files": describe_files(out, names)})
-    unfinished.remove()
     print(f"{arguments.name}: {len(settings.kept_steps())} checkpoints, last losses {[round(x, 3) for x in columns['loss'][-3:]]}")
     return [arguments.out_loss, out / "checkpoints.json", *(out / name for name in names)]
 

@@ -117,7 +117,7 @@ def check_rows(run, rows, name):
 def train(run, rows, keep, name="model", unfinished=NOWHERE):
     """Train on rows [0, run.rows), from the first again in each epoch; returns the list of `Step` and the averaged weights.
 
-    `keep(step, model)` is called for every kept step, at the end. `unfinished`, an models.unfinished.Unfinished, is where a process
+    `keep(step, model)` is called for every kept step, at the end. `unfinished`, a models.unfinished.Unfinished, is where a process
     that takes the place of one that was ended goes on from. Of averaged weights there is {step: {parameter name: float32 tensor}} for
     every step of a reference; they have seen the rows before row step * batch_rows, and no other.
 
@@ -126,8 +126,7 @@ def train(run, rows, keep, name="model", unfinished=NOWHERE):
     """
     check_rows(run, rows, name)
     course, tokens_of_batch = _Course(run, rows), run.batch_rows * (rows.row_tokens - 1)
-    if (state := unfinished.restore()) is not None:
-        course.restore(state)
+    course.restore(unfinished.restore())
     training = course.training
     with progress(run.steps * tokens_of_batch, "tokens", f"train {name} on cpu", training.steps * tokens_of_batch) as bar:
         for step in range(training.steps + 1, run.steps + 1):
@@ -164,5 +163,7 @@ class _Course:
         return {"training": self.training.state(), "history": history, "kept": self.kept, "averages": self.averages}
 
     def restore(self, state):
+        if state is None:
+            return
         self.training.restore(state["training"])
         self.history, self.kept, self.averages = [Step(*step) for step in state["history"]], state["kept"], state["averages"]

@@ -1,7 +1,8 @@
-"""The state of a long loop on disk: killed after hours, the same job goes on from there, and ends with the same bytes as one that was not.
+"""The state of a long loop on disk: where its process was killed, the same job goes on from there instead of beginning anew.
 
-Snakemake removes what a job that was killed had made, before it starts the job again; of this file it does not know. A loop of a
-few minutes never writes it, and the end of the job removes it.
+On one machine it ends with the same bytes as a job that was never killed. Snakemake removes what a killed job had made before it
+starts the job again; of this file it does not know. `arguments.unfinished` of a command (cli.py) makes one, and the end of the command,
+when its run record is written, removes it.
 """
 
 import datetime
@@ -17,6 +18,7 @@ from scalebound.errors import InputError, first_line
 
 SECONDS = 300.0  # of work that may be lost
 SHARE = 0.02  # of the time at most goes into writing
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class Unfinished:
@@ -33,8 +35,9 @@ class Unfinished:
         """The state that the same job kept last, its tensors on the CPU; None where there is none.
 
         Raises:
-            InputError: the file cannot be read.
+            InputError: what is in the file is no state.
         """
+        self._remove_half_written()
         if not self.path.exists():
             return None
         kept = self._read()
@@ -47,26 +50,39 @@ class Unfinished:
         return kept["state"]
 
     def keep(self, state):
-        """Write `state()`, where it is due.
-
-        Raises:
-            OSError: the disk is full (ENOSPC).
-        """
-        if (began := time.monotonic()) >= self._due:
+        """Write `state()`, where it is due. A full disk is told of and stops nothing: what the job makes does not need the file."""
+        if (began := time.monotonic()) < self._due:
+            return
+        try:
             self._write({"made_of": self._made_of, "cpu_s": self._recorder.cpu_s(), "state": state()})
-            ended = time.monotonic()
-            self._due = ended + max(SECONDS, (ended - began) / SHARE)
+        except OSError as error:
+            if error.errno not in _FULL:
+                raise
+            print(f"notice: {self.path}: no room for the state of the job, which begins anew if it is killed")
+        ended = time.monotonic()
+        self._due = ended + max(SECONDS, (ended - began) / SHARE)
 
     def remove(self):
-        """For the end of the job, when what it makes is there."""
+        """For the end of the job, when all that it makes is there."""
         self.path.unlink(missing_ok=True)
+        self._remove_half_written()
+
+    def _remove_half_written(self):
+        """Left by a kill in the middle of a write, and as large as a state. No other job works in the folder."""
+        for left in self.path.parent.glob(f".{self.path.name}.*"):
+            left.unlink(missing_ok=True)
 
     def _read(self):
         try:
             kept = torch.load(self.path, map_location="cpu", weights_only=True)
             return {key: kept[key] for key in ("made_of", "cpu_s", "state")}
-        # whatever is in the file, from bytes that are no archive to a key that is missing: its reader has no error of its own
+        except (OSError, MemoryError):
+            # says nothing of what is in the file
+            raise
+        # from bytes that are no archive to a key that is missing: torch has no error of its own for them
         except Exception as error:
+            if "alloc" in str(error):
+                raise MemoryError(first_line(error)) from None
             raise InputError(self.path, f"no state of a job ({first_line(error)})", "Delete it: the job then begins anew") from None
 
     def _write(self, kept):
@@ -74,8 +90,10 @@ class Unfinished:
             try:
                 torch.save(kept, temporary)
             except RuntimeError as error:
-                # torch's way to say that it could not write
-                raise OSError(errno.ENOSPC, f"No space left on device ({first_line(error)})", str(temporary)) from None
+                # how torch says that not all of it could be written
+                if "inline_container" not in str(error) and "PytorchStreamWriter" not in str(error):
+                    raise
+                raise OSError(errno.ENOSPC, "No space left on device", str(temporary)) from None
 
 
 class _Nowhere:

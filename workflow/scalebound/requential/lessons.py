@@ -62,15 +62,7 @@ def teach(run, steps, rows, settings, source, name, unfinished=NOWHERE):
     """
     _check_run(run, rows, name)
     teacher, student = (Training(run, rows.row_tokens, rows.vocab_size) for _ in range(2))
-    averaged, taught = Averaged(run, rows), []
-    if (state := unfinished.restore()) is not None:
-        teacher.restore(state["teacher"])
-        student.restore(state["student"])
-        taught, source.sent = [Taught(*step) for step in state["taught"]], state["sent"]
-
-    def so_far():
-        return {"teacher": teacher.state(), "student": student.state(), "taught": [astuple(step) for step in taught], "sent": source.sent}
-
+    averaged, taught = Averaged(run, rows), _restored(unfinished.restore(), teacher, student, source)
     left = (lesson for lesson in lessons(steps, settings.lesson_share, settings.least_lesson) if lesson[0] > len(taught))
     with progress(steps * run.batch_rows, "rows", f"teach a student of {name} on cpu", len(taught) * run.batch_rows) as bar:
         for lesson in left:
@@ -87,8 +79,22 @@ def teach(run, steps, rows, settings, source, name, unfinished=NOWHERE):
                 taught.append(Taught(step, divergence, student_loss, teacher_loss))
                 bar.update(run.batch_rows)
             bar.set_postfix_str(f"KL of a step {taught[-1].divergence:.1f} nats", refresh=False)
-            unfinished.keep(so_far)
+            unfinished.keep(lambda: _so_far(teacher, student, taught, source))
     return student, taught
+
+
+def _so_far(teacher, student, taught, source):
+    return {"teacher": teacher.state(), "student": student.state(), "taught": [astuple(step) for step in taught], "sent": source.sent}
+
+
+def _restored(state, teacher, student, source):
+    """The list of `Taught` of a state as `_so_far` gives it, the rest of which is put in place; of None, that of the beginning."""
+    if state is None:
+        return []
+    teacher.restore(state["teacher"])
+    student.restore(state["student"])
+    source.sent = state["sent"]
+    return [Taught(*step) for step in state["taught"]]
 
 
 def _check_run(run, rows, name):

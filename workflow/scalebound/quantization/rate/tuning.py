@@ -78,13 +78,15 @@ class Group:
         return float((self.codes.abs() * self.price + torch.log2(1 / (1 - torch.exp2(-self.price))) + (self.codes != 0)).sum())
 
     def state(self):
-        """What tuning changes, as tensors: `restore` puts it into a group of the same parameters."""
-        return {"latent": self.latent.data, "base": self.base.data, "price": self.price}
+        """All that `restore` needs, as tensors. The grids too: rounded anew in another process, they may be others."""
+        grids = {"rows": torch.from_numpy(self.rows), "columns": torch.from_numpy(self.columns), "offsets": self.offsets}
+        return {"latent": self.latent.data, "base": self.base.data, "price": self.price, **grids}
 
     def restore(self, state):
         self.latent.data.copy_(state["latent"])
         self.base.data.copy_(state["base"])
-        self.price = state["price"].to(self.latent.device)
+        self.price, self.offsets = (state[part].to(self.latent.device) for part in ("price", "offsets"))
+        self.rows, self.columns, self._exponents = state["rows"].numpy(), state["columns"].numpy(), None
 
     def tensors(self):
         """{name: CodedTensor} of the codes as they are."""
@@ -118,12 +120,8 @@ def tune(model, parameters, rounded, settings, tokens, exchange, predictions, un
         betas=(0.9, settings.beta2),
         eps=1e-10,
     )
-    nats_per_bit, history, done = exchange * math.log(2) / predictions, [], 0
-    if (state := unfinished.restore()) is not None:
-        done, history = state["done"], [Step(*step) for step in state["history"]]
-        for group, part in zip(groups, state["groups"], strict=True):
-            group.restore(part)
-        optimizer.load_state_dict(state["optimizer"])
+    done, history = _restored(unfinished.restore(), groups, optimizer)
+    nats_per_bit = exchange * math.log(2) / predictions
     steps, peak = settings.steps(predictions, tokens.shape[1] - 1), settings.peak_learning_rate(predictions)
     tokens_of_batch = settings.batch_rows * (tokens.shape[1] - 1)
     with fast_products(model.device), progress(steps * tokens_of_batch, "tokens", f"tune on {model.device.type}", done * tokens_of_batch) as bar:
@@ -144,6 +142,16 @@ def tune(model, parameters, rounded, settings, tokens, exchange, predictions, un
             unfinished.keep(lambda: _so_far(step + 1, groups, optimizer, history))  # noqa: B023 (called at once)
     tuned = {name: tensor for group in groups for name, tensor in group.tensors().items()}
     return {name: tuned[name] for name in described}, history
+
+
+def _restored(state, groups, optimizer):
+    """(number of steps done, list of Step) of a state as `_so_far` gives it, which is put in place; of None, those of the beginning."""
+    if state is None:
+        return 0, []
+    for group, part in zip(groups, state["groups"], strict=True):
+        group.restore(part)
+    optimizer.load_state_dict(state["optimizer"])
+    return state["done"], [Step(*step) for step in state["history"]]
 
 
 def _so_far(done, groups, optimizer, history):
