@@ -127,13 +127,15 @@ cli.main(sys.argv[2:])
 """
 
 
-@pytest.mark.parametrize(("stage", "states"), [("train", 20), ("compress", 5)])
-def test_a_long_job_goes_on_from_the_state_that_was_kept_last(stages, finished, stage, states):
+STUDENT = f"{CHECKPOINT}/requential/few/student/run.json"
+
+
+@pytest.mark.parametrize(("record", "states"), [(RECORDS["train"], 20), (RECORDS["compress"], 5), (STUDENT, 4)])
+def test_a_long_job_goes_on_from_the_state_that_was_kept_last(stages, finished, record, states):
     """Killed behind it, and what it had made removed, as snakemake does before it starts a job again."""
-    workspace, record = stages.workspace, RECORDS[stage]
+    workspace, job = stages.workspace, json.loads(finished.path(record).read_text())
     restore(workspace, finished)
-    job = json.loads(finished.path(record).read_text())
-    command = [sys.executable, "-c", DIE_BEHIND_A_STATE, str(states), stage, *job["arguments"]]
+    command = [sys.executable, "-c", DIE_BEHIND_A_STATE, str(states), job["stage"], *job["arguments"]]
     done = subprocess.run(command, cwd=workspace.folder, env=os.environ | {"PYTHONPATH": str(workspace.path("workflow"))})
     assert done.returncode == -signal.SIGKILL
     remove(workspace, [*job["outputs"], record])
