@@ -11,6 +11,7 @@ from scalebound.artifacts import atomic, windows
 from scalebound.artifacts.provenance import describe_files
 from scalebound.commands import compress as command
 from scalebound.configuration.rate import RateSettings
+from scalebound.models.unfinished import NOWHERE
 from scalebound.quantization.rate.compress import FAR_WORSE, FLAT, STRIDE, Candidate, Compressed, compress, search
 
 MODEL_LOSS, LOST = 2.0, 3.0
@@ -111,7 +112,7 @@ def test_the_command_prints_the_notice(saved_neox, load, capsys, tmp_path):
     outputs = {"out": tmp_path / "codes.safetensors", "out_message": tmp_path / "model.sbq", "out_report": tmp_path / "code.json"}
     inputs = {"model": tmp_path / "resolved.json", "architecture": tmp_path / "architecture.json", "predictions": 200_000}
     given = {"calibration": tmp_path / "windows.parquet", "tuning": tmp_path / "windows.parquet"}
-    command.run(SimpleNamespace(settings=json.dumps(settings), price=None, device="cpu", **inputs, **given, **outputs))
+    command.run(SimpleNamespace(settings=json.dumps(settings), price=None, device="cpu", unfinished=lambda *_: NOWHERE, **inputs, **given, **outputs))
     found = json.loads((tmp_path / "code.json").read_text())
     assert found["candidates"][found["chosen"]]["loss"] > found["model_loss"] + FAR_WORSE
     assert capsys.readouterr().out.startswith("notice: the chosen code has a loss of ")
