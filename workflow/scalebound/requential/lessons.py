@@ -63,7 +63,7 @@ def teach(run, steps, rows, settings, source, name, unfinished=NOWHERE):
     _check_run(run, rows, name)
     teacher, student = (Training(run, rows.row_tokens, rows.vocab_size) for _ in range(2))
     averaged, taught = Averaged(run, rows), _restored(unfinished.restore(), teacher, student, source)
-    left = (lesson for lesson in lessons(steps, settings.lesson_share, settings.least_lesson) if lesson[0] > len(taught))
+    left = [lesson for lesson in lessons(steps, settings.lesson_share, settings.least_lesson) if lesson[0] > len(taught)]
     with progress(steps * run.batch_rows, "rows", f"teach a student of {name} on cpu", len(taught) * run.batch_rows) as bar:
         for lesson in left:
             losses = _attend(teacher, rows, lesson)
