@@ -69,7 +69,7 @@ for declared in PLAN.rules:
         localrule: declared.local
         conda:
             "../../envs/scalebound.yaml"
-        threads: 1
+        threads: declared.cores
         resources:
             **resources(declared),
         params:

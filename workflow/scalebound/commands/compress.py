@@ -24,6 +24,7 @@ def add_arguments(parser):
     parser.add_argument("--tuning", required=True, help="windows.parquet of the tuning draw, used in order")
     parser.add_argument("--price", help="price.json, where the settings name no exchange")
     parser.add_argument("--predictions", required=True, type=int, help="tokens that the checkpoint was trained on")
+    parser.add_argument("--threads", type=int, default=1, help="CPU threads")
     parser.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda"])
     parser.add_argument("--out", required=True, help="codes.safetensors: codes and step exponents of every parameter")
     parser.add_argument("--out-message", required=True, help="model.sbq")
@@ -37,8 +38,8 @@ def run(arguments):
     from scalebound.quantization.rate.compress import compress
 
     settings, architecture = _priced(read_settings(arguments, RateSettings), arguments.price), read_architecture(arguments.architecture)
-    # one thread: a sum's order, and with it every bit of the result, does not depend on the machine's load
-    torch.set_num_threads(1)
+    # as many as the training had: a sum's order, and with it every bit of the result, does not depend on the machine's load
+    torch.set_num_threads(arguments.threads)
     calibration, tuning = (windows.read(path)[1] for path in (arguments.calibration, arguments.tuning))
     description = files.read_description(arguments.model)
     device = files.device_for(parse(Scoring, {"device": arguments.device}, "--device").device, description, "float32")
@@ -51,7 +52,7 @@ def run(arguments):
         model_files=description["files"],
         device=files.device_name(device),
         dtype="float32",
-        threads=1,
+        threads=arguments.threads,
         causality=causality,
     )
     # what was measured of the model may differ in its last bit from one process to the next

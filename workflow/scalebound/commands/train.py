@@ -38,12 +38,18 @@ def run(arguments):
     from scalebound.models import training
 
     settings = read_settings(arguments, TrainingRun)
-    # one thread: a sum's order, and with it every bit of the result, does not depend on the machine's load
-    torch.set_num_threads(1)
+    # as many as the settings say: a sum's order, and with it every bit of the result, does not depend on the machine's load
+    torch.set_num_threads(settings.threads)
     torch.use_deterministic_algorithms(True)
     rows, _ = open_rows(arguments.tokens, arguments.stream)
     made_of = identity(
-        "train", {"tokens": arguments.tokens, "stream": arguments.stream}, settings.model_dump(), packages=PACKAGES, device="cpu", dtype="float32", threads=1
+        "train",
+        {"tokens": arguments.tokens, "stream": arguments.stream},
+        settings.model_dump(),
+        packages=PACKAGES,
+        device="cpu",
+        dtype="float32",
+        threads=settings.threads,
     )
     out = Path(arguments.out)
     unfinished = arguments.unfinished(out, made_of)

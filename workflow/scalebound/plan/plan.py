@@ -228,6 +228,10 @@ class Plan:
         """A file of the stream whose first rows a training run sees: tokens.bin or stream.json."""
         return f"results/streams/{self.run(run).stream}/rows/{name}"
 
+    def threads_of(self, row):
+        """CPU threads that its codes are tuned with: those that its run was trained with, one if it was not trained here."""
+        return self.run(row.repo).threads if row.source == "trained" else 1
+
     def resolved_config(self, family):
         """Everything that the results of one family follow from but its rows of the table, as JSON."""
         return json.dumps(self.config.model_copy(update={"families": [family]}).model_dump(mode="json"), sort_keys=True)

@@ -53,6 +53,7 @@ class Rule:
     vouches: {name of a JSON output: names of the outputs and inputs that it lists with their digests}.
     record: where the run record goes; `x.log` lies beside `x.run.json`, `<stage>.log` beside `run.json`.
     report: {option: (caption, what it is)} of the outputs that the HTML report shows.
+    cores: CPU threads that a job takes by itself, or a function of the wildcards; `threads`: whether its command is told how many Snakemake gives it.
     network: whether its jobs connect to something else than the hub; `hub` says it of the hub, where it can be a function of the wildcards.
     group: on a cluster, jobs of one group that follow from each other are submitted together.
     """
@@ -73,6 +74,7 @@ class Rule:
     constraints: dict = field(default_factory=dict)
     report: dict = field(default_factory=dict)
     threads: bool = False
+    cores: Callable | int = 1
     gpu: bool = False
     hub: bool | Callable = False
     network: bool = False

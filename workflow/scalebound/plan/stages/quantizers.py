@@ -24,6 +24,7 @@ def rules(plan):
     on_grids = {"quantizer": alternatives(name for name in plan.config.quantizers if name not in plan.quantizers_of("coded"))}
     settings = lambda w: plan.config.quantizers[w.quantizer].model_dump(mode="json")  # noqa: E731
     priced = lambda w: plan.config.quantizers[w.quantizer].exchange is None  # noqa: E731
+    threads = lambda w: plan.threads_of(plan.row(w.family, w.slug))  # noqa: E731
     return [
         Rule(
             "quantize",
@@ -44,7 +45,8 @@ def rules(plan):
             outputs={"out": CODES, "out_message": MESSAGE, "out_report": CODE},
             record=f"{QUANTIZER}/encode/run.json",
             settings=settings,
-            options=lambda w: {"predictions": plan.row(w.family, w.slug).tokens_seen, "device": plan.config.scoring.device},
+            options=lambda w: {"predictions": plan.row(w.family, w.slug).tokens_seen, "device": plan.config.scoring.device, "threads": threads(w)},
+            cores=threads,
             vouches={"out_report": ("out_message",)},
             constraints=coded,
             gpu=True,

@@ -5,7 +5,7 @@ results/training/{run}/averages.safetensors  averaged weights by step k, which h
 results/training/{run}/checkpoints.json  the digests of all of these
 results/training/{run}/loss.parquet      loss of every step
 
-One thread a run: as many runs as cores train side by side, and each repeats bit for bit on one machine.
+As many threads as its settings say, one if nothing: as many runs as cores train side by side, and each repeats bit for bit on one machine.
 """
 
 from scalebound.plan.rule import Rule
@@ -25,6 +25,7 @@ def _train(plan, name, run):
         beside={"listing": f"{folder}/checkpoints.json", "averages": f"{folder}/averages.safetensors", "checkpoints": kept_files(name, run.kept_steps())},
         record=f"{folder}/run.json",
         settings=lambda w: run.model_dump(mode="json"),
+        cores=lambda w: run.threads,
         options=lambda w: {"name": name, "out": folder},
         vouches={"listing": ("averages", "checkpoints")},
         # the run with most work starts first, so that the last core is not left with it alone
