@@ -257,3 +257,13 @@ def test_references_pay_for_themselves(finished):
     certificates = pd.read_csv(finished.path("results/smoke/certificates.csv"))
     assert (certificates["certificate"] < certificates["without_references"]).all()
     assert (certificates["method"] == "online").all()
+
+
+@pytest.mark.parametrize(("run", "threads"), [("smoke-6k", 1), ("smoke-13k", 2)])
+def test_training_and_what_tunes_or_teaches_by_it_take_the_threads_that_the_run_asks_for(finished, run, threads):
+    """Whatever Snakemake had to give: the number is among what the bits follow from."""
+    folder = finished.path("results/smoke", run)
+    students = list(folder.glob("requential/*/student/code.json"))
+    assert students
+    for path in (finished.path("results/training", run, "checkpoints.json"), folder / "quantizers/coded/encode/code.json", *students):
+        assert json.loads(path.read_text())["identity"]["threads"] == threads

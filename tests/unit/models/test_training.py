@@ -175,3 +175,11 @@ def test_steps_in_one_vector_are_those_of_each_parameter_by_itself(rows):
     assert len(weights.values) == sum(p.numel() for p in plain.parameters())
     for one, other in zip(flat.parameters(), plain.parameters()):
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-6)
+
+
+def test_two_runs_on_two_threads_are_equal_bit_for_bit(rows):
+    """Wide enough for sums to be shared out; the fixture above sets the number back."""
+    torch.set_num_threads(2)
+    (first, kept), (second, again) = (run(rows, threads=2, hidden_size=64, batch_rows=50, steps=4, warmup_steps=0) for _ in range(2))
+    assert first == second
+    assert all(equal(kept[folder], again[folder]) for folder in kept)

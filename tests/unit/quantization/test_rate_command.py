@@ -30,7 +30,7 @@ def arguments(saved_neox, calibration, tmp_path):
     paths = {name: tmp_path / f"{name}.parquet" for name in ("calibration", "tuning")}
     outputs = {"out": tmp_path / "codes.safetensors", "out_message": tmp_path / "model.sbq", "out_report": tmp_path / "code.json"}
     inputs = {"model": tmp_path / "resolved.json", "architecture": tmp_path / "architecture.json", "predictions": 20_000}
-    return SimpleNamespace(settings=json.dumps(SETTINGS), price=None, device="cpu", unfinished=lambda *_: NOWHERE, **inputs, **paths, **outputs)
+    return SimpleNamespace(settings=json.dumps(SETTINGS), price=None, device="cpu", threads=1, unfinished=lambda *_: NOWHERE, **inputs, **paths, **outputs)
 
 
 def test_the_message_is_the_model_that_was_weighed(arguments, calibration, tmp_path):

@@ -112,7 +112,7 @@ def test_the_command_prints_the_notice(saved_neox, load, capsys, tmp_path):
     outputs = {"out": tmp_path / "codes.safetensors", "out_message": tmp_path / "model.sbq", "out_report": tmp_path / "code.json"}
     inputs = {"model": tmp_path / "resolved.json", "architecture": tmp_path / "architecture.json", "predictions": 200_000}
     given = {"calibration": tmp_path / "windows.parquet", "tuning": tmp_path / "windows.parquet"}
-    command.run(SimpleNamespace(settings=json.dumps(settings), price=None, device="cpu", unfinished=lambda *_: NOWHERE, **inputs, **given, **outputs))
+    command.run(SimpleNamespace(settings=json.dumps(settings), price=None, device="cpu", threads=1, unfinished=lambda *_: NOWHERE, **inputs, **given, **outputs))
     found = json.loads((tmp_path / "code.json").read_text())
     assert found["candidates"][found["chosen"]]["loss"] > found["model_loss"] + FAR_WORSE
     assert capsys.readouterr().out.startswith("notice: the chosen code has a loss of ")

@@ -54,8 +54,8 @@ def run(arguments):
     from scalebound.requential.lessons import teach
 
     settings = read_settings(arguments, Settings)
-    # one thread: a sum's order, and with it every bit of the result, does not depend on the machine's load
-    torch.set_num_threads(1)
+    # as many as its teacher's training had: a sum's order, and with it every bit of the result, does not depend on the machine's load
+    torch.set_num_threads(settings.run.threads)
     torch.use_deterministic_algorithms(True)
     rows, _ = open_rows(arguments.tokens, arguments.stream)
     source = _source(settings, rows, arguments.out_message)
@@ -66,7 +66,7 @@ def run(arguments):
         packages=["numpy", "torch", "transformers"],
         device="cpu",
         dtype="float32",
-        threads=1,
+        threads=settings.run.threads,
     )
     unfinished = arguments.unfinished(arguments.out, made_of)
     student, taught = teach(settings.run, settings.step, rows, settings, source, arguments.name, unfinished)

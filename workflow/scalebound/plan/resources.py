@@ -124,7 +124,7 @@ def model_request(stage, cost, scoring):
 
 
 def training_request(operations):
-    """What a training run asks for: one core, and a model that is small enough for it."""
+    """What a training run asks for: a model that is small enough for one core, and the minutes that it would take there."""
     return Request(MEMORY_MB, MINUTES + _minutes(Cost(0, 0, 0, 0, 0, operations), RATES["cpu"]))
 
 

@@ -25,7 +25,7 @@ def _train(plan, name, run):
         beside={"listing": f"{folder}/checkpoints.json", "averages": f"{folder}/averages.safetensors", "checkpoints": kept_files(name, run.kept_steps())},
         record=f"{folder}/run.json",
         settings=lambda w: run.model_dump(mode="json"),
-        cores=lambda w: run.threads,
+        cores=run.threads,
         options=lambda w: {"name": name, "out": folder},
         vouches={"listing": ("averages", "checkpoints")},
         # the run with most work starts first, so that the last core is not left with it alone

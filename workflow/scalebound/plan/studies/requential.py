@@ -87,6 +87,7 @@ def _student(plan, name, sources, message):
             }
         ),
         options=lambda w: {"name": row(w).repo, "out": FOLDER.format(**vars(w))},
+        cores=lambda w: plan.threads_of(row(w)),
         vouches={"student": ("config", "weights")} | ({"out_report": ("out_message",)} if message else {}),
         constraints={"source": alternatives(sources)},
         priority=1,
