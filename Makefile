@@ -60,7 +60,7 @@ full: $(READY)
 	$(SNAKEMAKE) --configfile config/full.yaml
 	$(SNAKEMAKE) --configfile config/seeds.yaml
 
-# a seventh size of 2 M parameters: a night of one core
+# a seventh size of 2 M parameters: two and a half hours of two cores
 overnight: $(READY)
 	$(SNAKEMAKE) --configfile config/full.yaml config/overnight.yaml
 

@@ -111,8 +111,8 @@ def test_the_command_prints_the_notice(saved_neox, load, capsys, tmp_path):
     settings = {"exchange": 6.5, "step_offsets": [60], "sensitivity_windows": 4, "tuning": {"share_of_training": 0.001, "learning_rate": 1e-9}}
     outputs = {"out": tmp_path / "codes.safetensors", "out_message": tmp_path / "model.sbq", "out_report": tmp_path / "code.json"}
     inputs = {"model": tmp_path / "resolved.json", "architecture": tmp_path / "architecture.json", "predictions": 200_000}
-    given = {"calibration": tmp_path / "windows.parquet", "tuning": tmp_path / "windows.parquet"}
-    command.run(SimpleNamespace(settings=json.dumps(settings), price=None, device="cpu", threads=1, unfinished=lambda *_: NOWHERE, **inputs, **given, **outputs))
+    given = {"calibration": tmp_path / "windows.parquet", "tuning": tmp_path / "windows.parquet", "price": None, "unfinished": lambda *_: NOWHERE}
+    command.run(SimpleNamespace(settings=json.dumps(settings), device="cpu", threads=1, **inputs, **given, **outputs))
     found = json.loads((tmp_path / "code.json").read_text())
     assert found["candidates"][found["chosen"]]["loss"] > found["model_loss"] + FAR_WORSE
     assert capsys.readouterr().out.startswith("notice: the chosen code has a loss of ")
