@@ -21,6 +21,9 @@ def guarded(work, seconds=20, megabytes=1500, limit=resource.RLIMIT_AS):
     if not child:
         outcome = "killed"
         try:
+            if "torch" in sys.modules:
+                # threads of the parent do not live on in a copy of it, which would wait for them for ever
+                sys.modules["torch"].set_num_threads(1)
             pages = int(Path("/proc/self/statm").read_text().split()[0 if limit == resource.RLIMIT_AS else 5])
             most = pages * resource.getpagesize() + megabytes * 2**20
             resource.setrlimit(limit, (most, most))
