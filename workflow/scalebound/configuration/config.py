@@ -57,7 +57,7 @@ class TrainingRun(Model):
     clip_norm: float = Field(1.0, gt=0)
     keep_every: int = Field(ge=1, description="a checkpoint is kept at steps 1, 2, 4, ..., at multiples of this, and at the end")
     references: References | None = Field(References(), description="averaged weights that are kept too; null: none")
-    threads: int = Field(1, ge=1, description="CPU threads of training and of tuning its codes; another number gives other last bits")
+    threads: int = Field(1, ge=1, description="CPU threads of training, of tuning its codes and of its students; another number gives other last bits")
     seed: Seed
 
     @model_validator(mode="after")

@@ -1,6 +1,6 @@
 """Training of a small GPT-NeoX language model on the first rows of a stream, in one pass or in several.
 
-AdamW with linear warm-up and cosine decay, gradient clipping by norm, one window per row. On one thread the same
+AdamW with linear warm-up and cosine decay, gradient clipping by norm, one window per row. On one number of threads the same
 settings give the same weights bit for bit on one machine.
 """
 

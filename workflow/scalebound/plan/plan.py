@@ -229,7 +229,7 @@ class Plan:
         return f"results/streams/{self.run(run).stream}/rows/{name}"
 
     def threads_of(self, row):
-        """CPU threads that its codes are tuned with: those that its run was trained with, one if it was not trained here."""
+        """CPU threads that its codes are tuned with, and its students taught: those that its run was trained with, one if it was not trained here."""
         return self.run(row.repo).threads if row.source == "trained" else 1
 
     def resolved_config(self, family):

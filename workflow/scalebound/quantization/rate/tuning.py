@@ -3,7 +3,7 @@
 Each parameter keeps real-valued weights; the network runs on their rounded values, and the gradient passes the rounding
 unchanged. The price of a code is that of a geometric law of magnitudes whose mean is the product of a row's and a column's,
 which is what the adaptive coder (wavefront.py) comes to know: log2(1 + 1/mean) bits for each unit of magnitude and one
-for the sign. On one thread the same settings give the same codes.
+for the sign. On one number of threads the same settings give the same codes.
 """
 
 import contextlib
